@@ -1,0 +1,40 @@
+"""TireFit: booking and station management for tire-fitting stations.
+
+Read this file first: `create_app` is the table of contents of the program.
+"""
+
+from typing import Any
+
+from flask import Flask
+
+from tirefit import cli, config, i18n, jobs, web
+from tirefit.database import engine_options
+from tirefit.extensions import csrf, db, mail, migrate
+
+__version__ = "0.1.0"
+
+
+def create_app(**overrides: Any) -> Flask:
+    """The program, bound to one set of settings (tirefit/config.py). `overrides` win over the environment."""
+    settings = config.load(overrides)
+    app = Flask(
+        __name__,
+        template_folder=config.ROOT / "templates",
+        static_folder=config.ROOT / "static",
+        instance_path=settings["INSTANCE_PATH"],
+    )
+    app.config.from_mapping(settings)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=settings["DATABASE_URL"],
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings["DATABASE_URL"]),
+    )
+
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
+    csrf.init_app(app)
+    mail.init_app(app)
+    i18n.init_app(app)
+    jobs.init_app(app)
+    web.init_app(app)
+    cli.init_app(app)
+    return app

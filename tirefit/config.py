@@ -1,0 +1,90 @@
+"""Every setting there is, with the value that makes a fresh checkout run. docs/configuration.md explains each.
+
+Settings are environment variables `TIREFIT_<NAME>`; DATABASE_URL, REDIS_URL and PORT also without the prefix, as
+hosts set them.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DEFAULTS: dict[str, Any] = {
+    "INSTANCE_PATH": str(ROOT / "instance"),  # where data lives when nothing else is said
+    "DATABASE_URL": None,  # None: an SQLite file in the instance folder
+    "REDIS_URL": None,  # None: `flask serve` starts its own Valkey, or works with threads
+    "PORT": 5000,
+    "BASE_URL": None,  # where letters point to; None: http://127.0.0.1:PORT
+    "SECRET_KEY": None,  # None: made once and kept in the instance folder
+    "DEMO": False,  # demo data and the local mailbox page
+    "HTTPS": False,  # cookies only over https
+    "PROXY_HOPS": 0,  # trusted reverse proxies in front of the web process
+    "MAIL_SERVER": None,
+    "MAIL_PORT": 25,
+    "MAIL_USERNAME": None,
+    "MAIL_PASSWORD": None,
+    "MAIL_USE_TLS": False,
+    "MAIL_USE_SSL": False,
+    "MAIL_DEFAULT_SENDER": "TireFit <no-reply@localhost>",
+    "MAIL_TIMEOUT": 10,  # seconds; a letter's lease is longer than that
+}
+
+PLAIN_NAMES = ("DATABASE_URL", "REDIS_URL", "PORT")
+
+
+def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The settings of this process: defaults, then the environment, then `overrides` (tests)."""
+    environ = os.environ if environ is None else environ
+    settings = dict(DEFAULTS)
+    for name, default in DEFAULTS.items():
+        text = environ.get(f"TIREFIT_{name}", environ.get(name, "") if name in PLAIN_NAMES else "")
+        if text != "":
+            settings[name] = _read(name, text, default)
+    settings.update(overrides or {})
+    instance = Path(settings["INSTANCE_PATH"]).resolve()
+    instance.mkdir(parents=True, exist_ok=True)
+    settings["INSTANCE_PATH"] = str(instance)
+    settings["DATABASE_URL"] = _database_url(settings["DATABASE_URL"], instance)
+    settings["BASE_URL"] = (settings["BASE_URL"] or f"http://127.0.0.1:{settings['PORT']}").rstrip("/")
+    settings["SECRET_KEY"] = settings["SECRET_KEY"] or _kept_secret(instance / "secret_key")
+    return settings
+
+
+def _read(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if text.lower() not in {"1", "0", "true", "false", "yes", "no"}:
+            raise SystemExit(f"TIREFIT_{name} is {text!r}; it takes 1 or 0")
+        return text.lower() in {"1", "true", "yes"}
+    if isinstance(default, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise SystemExit(f"TIREFIT_{name} is {text!r}; it takes a whole number") from None
+    return text
+
+
+def _database_url(url: str | None, instance: Path) -> str:
+    if not url:
+        return f"sqlite:///{instance / 'tirefit.db'}"
+    for scheme in ("postgres://", "postgresql://"):  # as hosts write it
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def _kept_secret(path: Path) -> str:
+    """Two processes that start at once agree on one key: the file is linked into place whole, and only once."""
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

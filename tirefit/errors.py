@@ -1,0 +1,151 @@
+"""What can go wrong in the domain. Each error knows its code, its HTTP status and its facts.
+
+None knows its wording: words per code live in templates/errors/_problems.html and the catalogues.
+"""
+
+from typing import Any
+
+
+class Problem(Exception):
+    """A refusal that the user can understand and act on. `facts` fill the words and the API's answer."""
+
+    code = "problem"
+    status = 400
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(self.code)
+        self.facts = facts
+
+
+class SlotTaken(Problem):
+    """Somebody was quicker: the time is reserved by another. The answer offers other times."""
+
+    code = "slot_taken"
+    status = 409
+
+
+class SlotNotOffered(Problem):
+    """No post offers that time: the station is closed then, or the post does not work online."""
+
+    code = "slot_not_offered"
+    status = 409
+
+
+class TimeMatchesNoSlot(Problem):
+    """The station is open at that time, but no slot of any post begins then."""
+
+    code = "time_matches_no_slot"
+    status = 409
+
+
+class ServicesDoNotFit(Problem):
+    """A slot begins at that time, but the free time after it is too short for the services."""
+
+    code = "services_do_not_fit"
+    status = 422
+
+
+class InThePast(Problem):
+    """The time asked for has already begun."""
+
+    code = "in_the_past"
+    status = 422
+
+
+class TooSoon(Problem):
+    """The station wants more notice than that (`lead_minutes`)."""
+
+    code = "too_soon"
+    status = 422
+
+
+class BeyondHorizon(Problem):
+    """The station does not take bookings that far ahead (`horizon_days`)."""
+
+    code = "beyond_horizon"
+    status = 422
+
+
+class HoldExpired(Problem):
+    """The hold is over, and somebody else has taken its time (or it was released)."""
+
+    code = "hold_expired"
+    status = 409
+
+
+class LimitReached(Problem):
+    """One contact or browser keeps as many times as the station allows."""
+
+    code = "limit_reached"
+    status = 409
+
+
+class UnknownService(Problem):
+    """A service that the station does not offer, or not for this car."""
+
+    code = "unknown_service"
+    status = 422
+
+
+class UnknownCarType(Problem):
+    code = "unknown_car_type"
+    status = 422
+
+
+class WrongTransition(Problem):
+    """The booking is not in a state from which this is possible."""
+
+    code = "wrong_transition"
+    status = 409
+
+
+class TooLateToChange(Problem):
+    """The customer's own changes end `cancel_cutoff_minutes` before the start; by phone it still works."""
+
+    code = "too_late_to_change"
+    status = 409
+
+
+class PostNumberTaken(Problem):
+    code = "post_number_taken"
+    status = 409
+
+
+class PostHasBookings(Problem):
+    """The post has future bookings; it cannot simply be switched off."""
+
+    code = "post_has_bookings"
+    status = 409
+
+
+class SlotDurationOutOfRange(Problem):
+    code = "slot_duration_out_of_range"
+    status = 422
+
+
+class WindowsInvalid(Problem):
+    """Opening windows of one day overlap, or one ends before it begins."""
+
+    code = "windows_invalid"
+    status = 422
+
+
+class WrongCredentials(Problem):
+    """E-mail and password do not belong together; which of them is wrong is nobody's business."""
+
+    code = "wrong_credentials"
+    status = 422
+
+
+class TooManyAttempts(Problem):
+    """Too many failed sign-ins or requests in a short time. `facts["retry_after"]` is in seconds."""
+
+    code = "too_many_attempts"
+    status = 429
+
+
+class Busy(Problem):
+    """The database could not be written within the time a person waits. Nothing was changed."""
+
+    code = "busy"
+    status = 503

@@ -1,0 +1,55 @@
+"""The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has one
+reservation while it lives."""
+
+from tirefit.models.bookings import LIVE, STATUSES, Booking, BookingEvent, BookingLink, BookingService
+from tirefit.models.letters import Notification
+from tirefit.models.people import LoginAttempt, User, UserRole, UserSession
+from tirefit.models.schedule import (
+    OVERLAP_GUARD,
+    ExceptionWindow,
+    Reservation,
+    ScheduleException,
+    ScheduleSlot,
+    ScheduleTemplate,
+    ScheduleWindow,
+    overlap_guard_is_there,
+)
+from tirefit.models.services import (
+    CarType,
+    Service,
+    ServiceCategory,
+    ServiceDuration,
+    ServicePointService,
+    ServicePrice,
+)
+from tirefit.models.stations import ServicePoint, ServicePost
+
+__all__ = [
+    "LIVE",
+    "OVERLAP_GUARD",
+    "STATUSES",
+    "Booking",
+    "BookingEvent",
+    "BookingLink",
+    "BookingService",
+    "CarType",
+    "ExceptionWindow",
+    "LoginAttempt",
+    "Notification",
+    "Reservation",
+    "ScheduleException",
+    "ScheduleSlot",
+    "ScheduleTemplate",
+    "ScheduleWindow",
+    "Service",
+    "ServiceCategory",
+    "ServiceDuration",
+    "ServicePoint",
+    "ServicePointService",
+    "ServicePost",
+    "ServicePrice",
+    "User",
+    "UserRole",
+    "UserSession",
+    "overlap_guard_is_there",
+]

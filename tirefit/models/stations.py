@@ -1,0 +1,69 @@
+"""Stations and their posts. There is no post count: posts are counted."""
+
+from datetime import date
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from tirefit.database import Base
+
+
+class ServicePoint(Base):
+    """A station (станция): where it is, how it speaks, and its rules for booking."""
+
+    __tablename__ = "service_points"
+    __table_args__ = (
+        CheckConstraint("hold_minutes BETWEEN 5 AND 30", name="hold_minutes"),
+        CheckConstraint("lead_minutes BETWEEN 0 AND 10080", name="lead_minutes"),
+        CheckConstraint("horizon_days BETWEEN 1 AND 366", name="horizon_days"),
+        CheckConstraint("cancel_cutoff_minutes BETWEEN 0 AND 10080", name="cancel_cutoff_minutes"),
+        CheckConstraint("max_open_bookings_per_contact BETWEEN 1 AND 100", name="max_open_bookings"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    city: Mapped[str] = mapped_column(default="", server_default="")
+    address: Mapped[str] = mapped_column(default="", server_default="")
+    phone: Mapped[str] = mapped_column(default="", server_default="")  # E.164
+    email: Mapped[str | None]
+    country: Mapped[str] = mapped_column(default="UA", server_default="UA")  # ISO 3166: how local phones are read
+    time_zone: Mapped[str] = mapped_column(default="Europe/Kyiv", server_default="Europe/Kyiv")  # IANA
+    currency: Mapped[str] = mapped_column(default="UAH", server_default="UAH")  # ISO 4217
+    locale: Mapped[str] = mapped_column(default="ru", server_default="ru")
+    active: Mapped[bool] = mapped_column(default=True, server_default="1")
+
+    hold_minutes: Mapped[int] = mapped_column(default=15, server_default="15")
+    lead_minutes: Mapped[int] = mapped_column(default=30, server_default="30")
+    horizon_days: Mapped[int] = mapped_column(default=60, server_default="60")
+    cancel_cutoff_minutes: Mapped[int] = mapped_column(default=120, server_default="120")
+    auto_confirm: Mapped[bool] = mapped_column(default=True, server_default="1")
+    max_open_bookings_per_contact: Mapped[int] = mapped_column(default=3, server_default="3")
+
+    slots_until: Mapped[date | None]  # offers have been generated up to and including this local day
+
+    posts: Mapped[list["ServicePost"]] = relationship(
+        back_populates="service_point", order_by="ServicePost.post_number", passive_deletes="all"
+    )
+
+
+class ServicePost(Base):
+    """A post (пост): one working place of a station, with a slot length of its own."""
+
+    __tablename__ = "service_posts"
+    __table_args__ = (
+        UniqueConstraint("service_point_id", "post_number"),
+        UniqueConstraint("id", "service_point_id"),  # so that no row can mix two stations
+        CheckConstraint("slot_duration BETWEEN 5 AND 480", name="slot_duration"),
+        CheckConstraint("post_number BETWEEN 1 AND 999", name="post_number"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service_point_id: Mapped[int] = mapped_column(ForeignKey("service_points.id", ondelete="RESTRICT"))
+    post_number: Mapped[int]
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    description: Mapped[str] = mapped_column(default="", server_default="")
+    slot_duration: Mapped[int]  # minutes
+    active: Mapped[bool] = mapped_column(default=True, server_default="1")
+
+    service_point: Mapped[ServicePoint] = relationship(back_populates="posts")
