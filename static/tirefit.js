@@ -1,0 +1,91 @@
+/* TireFit's only hand-written script. Every page works without it; with it, some need one tap less. */
+document.documentElement.classList.add("js");
+(() => {
+  const one = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  /* The hold's countdown. Seen every second, spoken only at 5 and 2 minutes; it never takes away what was typed.
+     It counts from the seconds the server gave, so a device with a wrong clock counts right. */
+  const holds = () => all("[data-left]").forEach((hold) => {
+    if (hold.counting) return;
+    hold.counting = true;
+    const end = Date.now() + hold.dataset.left * 1000;
+    const shown = one("[data-shown]", hold), spoken = one("[data-spoken]", hold), bar = one("progress", hold);
+    let said = Infinity;
+    const tick = () => {
+      if (!hold.isConnected) return clearInterval(timer);
+      const left = Math.max(0, Math.round((end - Date.now()) / 1000));
+      const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      shown.textContent = left > 120
+        ? shown.dataset.minutes.replace("#", Math.ceil(left / 60))
+        : shown.dataset.clock.replace("#", clock);
+      bar.value = left;
+      for (const minutes of [5, 2]) {
+        if (left <= minutes * 60 && said > minutes) {
+          said = minutes;
+          spoken.textContent = spoken.dataset[`at${minutes}`];
+        }
+      }
+      if (left <= 120) one("[data-extend]", hold)?.classList.remove("no-js-only");
+      if (!left) {
+        clearInterval(timer);
+        hold.dispatchEvent(new CustomEvent("holdexpired", { bubbles: true }));
+      }
+    };
+    const timer = setInterval(tick, 1000);
+    tick();
+  });
+
+  /* Bring what is current into view: the chosen day in its strip; on the board, once, the line of now. */
+  const reveal = () => {
+    one(".day[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+    const board = one("[data-board]"), line = board && one(".nowline", board);
+    if (line && !board.revealed) {
+      board.revealed = true;
+      board.scrollTop = line.offsetTop - board.clientHeight / 3;
+    }
+  };
+
+  const renew = () => { holds(); reveal(); };
+  addEventListener("DOMContentLoaded", renew);
+
+  /* htmx: an answer to a person's choice moves the focus where its element says; a poll never does. */
+  addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+    ctx.thenFocus = ctx.sourceElement.closest("[data-then-focus]")?.dataset.thenFocus;
+  });
+  addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    one("#sys").hidden = true;
+    renew();
+    if (ctx.thenFocus) one(ctx.thenFocus)?.focus();
+  });
+  addEventListener("htmx:error", () => { one("#sys").hidden = false; });
+
+  /* A form is sent once, however often its button is pressed. */
+  addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
+    if (defaultPrevented || form.method !== "post") return;
+    setTimeout(() => {
+      for (const button of all("button", form)) button.disabled = true;
+      if (submitter?.dataset.busy) {
+        submitter.dataset.label = submitter.textContent;
+        submitter.textContent = submitter.dataset.busy;
+      }
+    });
+  });
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return; // back from another page: the form may be sent again
+    for (const button of all("button:disabled")) {
+      button.disabled = false;
+      if (button.dataset.label) button.textContent = button.dataset.label;
+    }
+  });
+
+  /* Menus close when one looks elsewhere. */
+  const close = (except) => all("details[data-menu][open]").forEach((menu) => {
+    if (!menu.contains(except)) menu.open = false;
+  });
+  addEventListener("click", ({ target }) => close(target));
+  addEventListener("keydown", ({ key }) => {
+    const menu = key === "Escape" && one("details[data-menu][open]");
+    if (menu) { close(); one("summary", menu).focus(); }
+  });
+})();
