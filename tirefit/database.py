@@ -134,8 +134,10 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
 
 
 def on_commit(hook: Callable[[], None]) -> None:
-    """Run `hook` after the current command has been committed, and only then."""
-    db.session().info["on_commit"].append(hook)
+    """Run `hook` after the current command has been committed, and only then. Asked for twice, it still runs once."""
+    hooks = db.session().info["on_commit"]
+    if hook not in hooks:
+        hooks.append(hook)
 
 
 def lost_to(error: DBAPIError, constraint: str) -> bool:

@@ -1,0 +1,235 @@
+"""The outbox: letters are written down in the transaction of the change they tell about, and sent afterwards.
+
+The rows are the truth; no queue is. A row is `pending` until it is `sent`, has `failed` for good, or is `cancelled`
+because the booking changed before the letter left. Nothing here knows what a letter looks like or how it travels.
+
+Whoever sends a letter claims it first: a lease of 90 seconds under a random name. Only the holder of the present lease
+can say how it ended, so a sender that comes back late changes nothing. A sender that dies leaves the row to the next one.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import blinker
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tirefit import clock
+from tirefit.database import command, db, on_commit
+from tirefit.models import LIVE, Booking, BookingLink, Notification
+from tirefit.schedule.reservations import hash_of, new_token
+
+LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
+BATCH = 10
+BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 30))  # the last one again and again
+MOST_ATTEMPTS = 51  # with these waits: a day of trying
+LONGEST_ERROR = 500
+
+letters_written = blinker.Signal("A command that wrote letters has been committed: somebody may send them now.")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of letter: to whom it goes, and whether it makes sense only while the booking lives."""
+
+    to_customer: bool
+    of_live_booking: bool
+
+
+KINDS = {
+    "booking_created": Kind(to_customer=True, of_live_booking=True),
+    "booking_confirmed": Kind(to_customer=True, of_live_booking=True),
+    "booking_cancelled": Kind(to_customer=True, of_live_booking=False),
+    "new_booking": Kind(to_customer=False, of_live_booking=True),
+    "booking_cancelled_by_customer": Kind(to_customer=False, of_live_booking=False),
+}
+
+
+@dataclass(frozen=True)
+class ClaimedLetter:
+    """A letter to send now. `token` opens the booking for the customer; it is nowhere else but in the letter."""
+
+    id: int
+    kind: str
+    booking_id: int
+    recipient: str
+    locale: str
+    message_id: str
+    lease: str
+    leased_until: datetime
+    token: str | None
+
+
+def write(kind: str, booking: Booking, recipient: str, locale: str, due_at: datetime | None = None) -> None:
+    """Promise a letter about `booking` as it now is. Call it inside the command, after the change.
+
+    One version of a booking gives one letter of a kind to one recipient: written twice, it still leaves once.
+    """
+    db.session.flush()
+    now = clock.now()
+    values = {
+        "kind": kind,
+        "booking_id": booking.id,
+        "revision": booking.revision,
+        "recipient": recipient,
+        "locale": locale,
+        "message_id": secrets.token_hex(16),
+        "due_at": due_at or now,
+        "created_at": now,
+    }
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
+    db.session.execute(insert(Notification).values(values).on_conflict_do_nothing())
+    on_commit(_announce)
+
+
+def write_booking_created(booking: Booking) -> None:
+    """Tell the customer who left an e-mail, and the station that has one."""
+    _write_to_customer("booking_created", booking)
+    _write_to_station("new_booking", booking)
+
+
+def write_booking_confirmed(booking: Booking) -> None:
+    """Tell the customer that the station has agreed, where bookings wait for that."""
+    _write_to_customer("booking_confirmed", booking)
+
+
+def write_booking_cancelled(booking: Booking, *, by_customer: bool) -> None:
+    """Tell the customer that the time is given back; and the station, when it was the customer who gave it back."""
+    _write_to_customer("booking_cancelled", booking)
+    if by_customer:
+        _write_to_station("booking_cancelled_by_customer", booking)
+
+
+def supersede(booking: Booking) -> None:
+    """Void what has not left yet about a booking that is changing. Call it inside the command, before writing anew."""
+    db.session.execute(
+        update(Notification)
+        .where(Notification.booking_id == booking.id, Notification.state == "pending")
+        .values(state="cancelled", lease=None, leased_until=None)
+    )
+
+
+@command
+def claim(limit: int = BATCH) -> list[ClaimedLetter]:
+    """Take up to `limit` letters that are due, for the length of a lease. Two senders never get the same one.
+
+    Each is looked at once more beside its booking, which is locked for that moment: what speaks of an older version or
+    of a booking that no longer lives is cancelled, and what would come after the visit has failed.
+    """
+    now = clock.now()
+    due = (
+        select(Notification, Booking)
+        .join(Notification.booking)
+        .where(*_is_due(now))
+        .order_by(Notification.attempts, Notification.due_at, Notification.id)  # one that never works delays no other
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    while found := db.session.execute(due).all():
+        letters = [letter for row, booking in found if (letter := _lease(row, booking, now))]
+        if letters:
+            return letters
+    return []
+
+
+@command
+def mark_sent(letter_id: int, lease: str) -> bool:
+    """The mail server has taken it. False when the lease had gone to another sender meanwhile."""
+    return _finish(letter_id, lease, state="sent", sent_at=clock.now(), last_error="")
+
+
+@command
+def mark_failed(letter_id: int, lease: str, error: str) -> bool:
+    """It can never be delivered, and `error` says why to the people of the station."""
+    return _finish(letter_id, lease, state="failed", last_error=error[:LONGEST_ERROR])
+
+
+@command
+def retry_later(letter_id: int, lease: str, error: str) -> bool:
+    """It did not work this time. Due again after 1, 2, 5, 10, then every 30 minutes, for a day or until the visit begins."""
+    row = db.session.get(Notification, letter_id, populate_existing=True)
+    if row is None:
+        return False
+    due_at = clock.now() + BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1]
+    if row.attempts >= MOST_ATTEMPTS or due_at >= row.booking.starts_at:
+        return _finish(letter_id, lease, state="failed", last_error=error[:LONGEST_ERROR])
+    return _finish(letter_id, lease, due_at=due_at, last_error=error[:LONGEST_ERROR])
+
+
+def is_anything_due() -> bool:
+    """Is there a letter that somebody could claim now?"""
+    return db.session.scalar(select(Notification.id).where(*_is_due(clock.now())).limit(1)) is not None
+
+
+def oldest_due_age() -> timedelta:
+    """How long the longest waiting letter has been due. Zero when nothing waits; minutes mean that nobody sends."""
+    now = clock.now()
+    oldest = db.session.scalar(
+        select(func.min(Notification.due_at)).where(Notification.state == "pending", Notification.due_at <= now)
+    )
+    return now - oldest if oldest else timedelta()
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Notification.state == "pending",
+        Notification.due_at <= now,
+        (Notification.leased_until.is_(None)) | (Notification.leased_until <= now),
+    )
+
+
+def _lease(row: Notification, booking: Booking, now: datetime) -> ClaimedLetter | None:
+    kind = KINDS.get(row.kind)
+    if row.revision != booking.revision or (kind and kind.of_live_booking and booking.status not in LIVE):
+        row.state, row.lease, row.leased_until = "cancelled", None, None
+        return None
+    if booking.ends_at <= now or row.attempts >= MOST_ATTEMPTS:
+        row.state, row.lease, row.leased_until = "failed", None, None
+        row.last_error = row.last_error or "not sent before the visit was over"
+        return None
+    row.attempts += 1
+    row.lease, row.leased_until = secrets.token_hex(16), now + LEASE
+    return ClaimedLetter(
+        id=row.id,
+        kind=row.kind,
+        booking_id=row.booking_id,
+        recipient=row.recipient,
+        locale=row.locale,
+        message_id=row.message_id,
+        lease=row.lease,
+        leased_until=row.leased_until,
+        token=_new_link(booking, now) if kind and kind.to_customer else None,
+    )
+
+
+def _new_link(booking: Booking, now: datetime) -> str:
+    token = new_token()
+    db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=now))
+    return token
+
+
+def _finish(letter_id: int, lease: str, **values: object) -> bool:
+    """Fenced: only the present lease may write, and what is sent, failed or cancelled stays so."""
+    finished = db.session.execute(
+        update(Notification)
+        .where(Notification.id == letter_id, Notification.lease == lease, Notification.state == "pending")
+        .values(lease=None, leased_until=None, **values)
+        .returning(Notification.id)
+    )
+    return finished.scalar() is not None
+
+
+def _write_to_customer(kind: str, booking: Booking) -> None:
+    if booking.customer_email:
+        write(kind, booking, booking.customer_email, booking.locale)
+
+
+def _write_to_station(kind: str, booking: Booking) -> None:
+    station = booking.service_point
+    if station.email:
+        write(kind, booking, station.email, station.locale)
+
+
+def _announce() -> None:
+    letters_written.send()
