@@ -137,6 +137,27 @@ class WrongCredentials(Problem):
     status = 422
 
 
+class EmailTaken(Problem):
+    """Somebody has an account with that address already."""
+
+    code = "email_taken"
+    status = 409
+
+
+class PasswordUnfit(Problem):
+    """Too short to be safe, or longer than anybody types."""
+
+    code = "password_unfit"
+    status = 422
+
+
+class UnknownStation(Problem):
+    """A role needs the stations it is for, and all of them must exist."""
+
+    code = "unknown_station"
+    status = 422
+
+
 class TooManyAttempts(Problem):
     """Too many failed sign-ins or requests in a short time. `facts["retry_after"]` is in seconds."""
 

@@ -1,0 +1,230 @@
+"""People of the stations: how they sign in, how long that lasts, and what they may do where. Customers need no account.
+
+A session is a row; the browser has a random token, of which only the hash is stored. Failed sign-ins are counted in the
+database, so the limit holds in every process. Who may call which page is said in tirefit/web/policy.py.
+"""
+
+import ipaddress
+import secrets
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from hashlib import sha256
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from sqlalchemy import delete, func, select, update
+
+from tirefit import clock
+from tirefit.database import command, db
+from tirefit.errors import (
+    Busy,
+    EmailTaken,
+    PasswordUnfit,
+    TooManyAttempts,
+    UnknownStation,
+    WrongCredentials,
+)
+from tirefit.models import LoginAttempt, ServicePoint, User, UserRole, UserSession
+
+IDLE = timedelta(hours=8)
+ABSOLUTE = timedelta(hours=12)
+SEEN_EVERY = timedelta(minutes=5)  # how exactly the last visit is known
+
+MOST_ATTEMPTS = 10
+ATTEMPTS_LAST = timedelta(minutes=5)
+
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
+GENERATED = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is read as something else
+
+RANKS = {"staff": 1, "manager": 2, "admin": 3}
+
+_hasher = PasswordHasher()
+_nobody = _hasher.hash(secrets.token_hex(16))  # so that an unknown person takes as long as a wrong password
+
+
+def sign_in(email: str, password: str, address: str) -> str:
+    """Open a session for whoever e-mail and password belong to; → its token, known to the browser alone.
+
+    Raises WrongCredentials, the same for an unknown person, a wrong password and a closed account, and in the same time.
+    Raises TooManyAttempts after ten failures of one account or from one address within five minutes, for the right
+    password too.
+    """
+    email, password = fold_email(email), _fold(password)
+    if not (_is_password(password) and _is_text(email)):
+        raise WrongCredentials()  # could not be right, and is not worth a slow hash
+    attempts = _begin_attempt(_subject("account", email), _subject("address", _network(address)))
+    user = db.session.scalar(select(User).where(User.email == email, User.active))
+    if not _matches(user.password_hash if user else _nobody, password) or user is None:
+        raise WrongCredentials()
+    return _start_session(user.id, password, attempts)
+
+
+def signed_in(token: str) -> User | None:
+    """Whose session this token opens. None: signed out, 8 hours idle, 12 hours old, or the account is closed."""
+    session = db.session.get(UserSession, _hash(token))
+    now = clock.now()
+    if session is None or not session.user.active:
+        return None
+    if now >= min(session.last_seen_at + IDLE, session.created_at + ABSOLUTE):
+        return None
+    if now >= session.last_seen_at + SEEN_EVERY:
+        with suppress(Busy):  # a page is worth more than the note that it was seen
+            _note_visit(session.token_hash)
+    return session.user
+
+
+@command
+def sign_out(token: str) -> None:
+    """End a session, wherever its cookie may have been copied to."""
+    db.session.execute(delete(UserSession).where(UserSession.token_hash == _hash(token)))
+
+
+@command
+def add_user(
+    email: str, role: str, stations: Sequence[str] = (), *, name: str = "", password: str = "", locale: str = "ru"
+) -> str:
+    """Give a person an account, with a role at these stations (an admin: everywhere); → the password, told only now.
+
+    Without `password` one is made. Raises EmailTaken, UnknownStation, PasswordUnfit.
+    """
+    email, password = fold_email(email), _fold(password) or new_password()
+    if len(password) < SHORTEST_PASSWORD or not _is_password(password):
+        raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+    if db.session.scalar(select(User.id).where(User.email == email)) is not None:
+        raise EmailTaken(email=email)
+    user = User(
+        email=email,
+        name=name or email.partition("@")[0],
+        password_hash=_hasher.hash(password),
+        locale=locale,
+        created_at=clock.now(),
+    )
+    user.roles = [UserRole(role=role, service_point_id=point_id) for point_id in _places(role, stations)]
+    db.session.add(user)
+    return password
+
+
+def role_at(user: User, point_id: int) -> str | None:
+    """The role a person has at a station; None: for them it does not exist."""
+    return next((held.role for held in user.roles if held.service_point_id in (None, point_id)), None)
+
+
+def is_at_least(role: str | None, needed: str) -> bool:
+    return role is not None and RANKS[role] >= RANKS[needed]
+
+
+def stations_of(user: User, needed: str = "staff") -> list[ServicePoint]:
+    """The stations at which a person may do what `needed` may, by name."""
+    held = [role for role in user.roles if is_at_least(role.role, needed)]
+    stations = select(ServicePoint).order_by(ServicePoint.name, ServicePoint.id)
+    if all(role.service_point_id is not None for role in held):
+        stations = stations.where(ServicePoint.id.in_([role.service_point_id for role in held]))
+    return list(db.session.scalars(stations))
+
+
+def fold_email(email: str) -> str:
+    return _fold(email).strip().lower()
+
+
+def new_password() -> str:
+    """Four groups of four: 79 bits, and can be read out over the telephone."""
+    return "-".join("".join(secrets.choice(GENERATED) for _ in range(4)) for _ in range(4))
+
+
+@command
+def _begin_attempt(*subjects: str) -> list[int]:
+    """Count this attempt as failed until it has succeeded; → its rows. Raises TooManyAttempts."""
+    since = clock.now() - ATTEMPTS_LAST
+    if db.engine.dialect.name == "postgresql":  # SQLite has one writer: there attempts already come one by one
+        for subject in sorted(subjects):
+            db.session.execute(select(func.pg_advisory_xact_lock(func.hashtext(subject))))
+    db.session.execute(delete(LoginAttempt).where(LoginAttempt.at <= since))
+    for subject in subjects:
+        times = select(LoginAttempt.at).where(LoginAttempt.subject == subject).order_by(LoginAttempt.at.desc())
+        recent = db.session.scalars(times.limit(MOST_ATTEMPTS)).all()
+        if len(recent) == MOST_ATTEMPTS:
+            raise TooManyAttempts(retry_after=_seconds(recent[-1] - since))
+    attempts = [LoginAttempt(subject=subject, at=clock.now()) for subject in subjects]
+    db.session.add_all(attempts)
+    db.session.flush()
+    return [attempt.id for attempt in attempts]
+
+
+@command
+def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> str:
+    token = secrets.token_urlsafe(16)
+    now = clock.now()
+    user = db.session.get_one(User, user_id)
+    if _hasher.check_needs_rehash(user.password_hash):
+        user.password_hash = _hasher.hash(password)
+    db.session.execute(delete(LoginAttempt).where(LoginAttempt.id.in_(attempts)))
+    db.session.execute(delete(LoginAttempt).where(LoginAttempt.subject == _subject("account", user.email)))
+    db.session.execute(delete(UserSession).where(UserSession.created_at <= now - ABSOLUTE))
+    db.session.add(UserSession(token_hash=_hash(token), user_id=user_id, created_at=now, last_seen_at=now))
+    return token
+
+
+@command
+def _note_visit(token_hash: str) -> None:
+    db.session.execute(
+        update(UserSession).where(UserSession.token_hash == token_hash).values(last_seen_at=clock.now())
+    )
+
+
+def _places(role: str, slugs: Sequence[str]) -> list[int | None]:
+    if role == "admin":
+        return [None]
+    found = {
+        row.slug: row.id
+        for row in db.session.execute(
+            select(ServicePoint.slug, ServicePoint.id).where(ServicePoint.slug.in_(slugs))
+        )
+    }
+    unknown = sorted(set(slugs) - set(found))
+    if unknown or not found:
+        raise UnknownStation(slugs=unknown)
+    return list(found.values())
+
+
+def _matches(password_hash: str, password: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except VerificationError:
+        return False
+
+
+def _is_password(password: str) -> bool:
+    return 0 < len(password) <= LONGEST_PASSWORD and _is_text(password)
+
+
+def _is_text(text: str) -> bool:
+    """Without control characters and halves of characters: what databases and hashes take."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def _fold(text: str) -> str:
+    """One person types é as one character, another as two: the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _network(address: str) -> str:
+    """What one household or office has: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
+
+
+def _subject(kind: str, value: str) -> str:
+    return _hash(f"{kind} {value}")
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _seconds(delta: timedelta) -> int:
+    return max(1, int(delta.total_seconds()))
