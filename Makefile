@@ -1,0 +1,48 @@
+# TireFit: `make help` lists what there is. Everything lives in .venv and instance/; nothing is installed system-wide.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+CATALOGUES := $(wildcard translations/*/LC_MESSAGES/messages.po)
+COMPILED := $(CATALOGUES:.po=.mo)
+TESTS ?= tests
+
+.PHONY: help run test check bench e2e lock
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/runs $(COMPILED) ## serve TireFit with demo data at http://127.0.0.1:5000 (another port: PORT=5001 make run)
+	@TIREFIT_DEMO=$${TIREFIT_DEMO:-1} exec $(PY) -m flask --app app serve
+
+test: $(VENV)/tests $(COMPILED) ## every test, on SQLite and on PostgreSQL, with a real Valkey and a real SMTP server
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(TESTS)
+
+check: $(VENV)/tests $(COMPILED) ## formatting, types, templates, imports, translations, leaks
+	@scripts/check
+
+bench: $(VENV)/tests ## how fast the free times of a day and a hold are, beside a raw-driver floor of the same run
+	@$(PY) -m bench
+
+e2e: $(VENV)/tests $(COMPILED) ## the browser tests alone; installs Chromium with apt-get where it can
+	@scripts/install-chromium
+	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
+
+lock: $(VENV)/tests ## make requirements*.txt anew from pyproject.toml (needs uv)
+	@scripts/lock
+
+$(VENV)/runs: requirements.txt scripts/install
+	@scripts/install $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/tests: requirements-dev.txt requirements.txt scripts/install
+	@scripts/install $(VENV) requirements-dev.txt
+	@touch $@ $(VENV)/runs
+
+%.mo: %.po | $(VENV)/runs
+	@$(PY) -m babel.messages.frontend compile -i $< -o $@ 2>&1 | grep -v '^compiling' || true
+	@test -s $@
+
+.PHONY: texts
+texts: $(VENV)/tests ## put the program's new texts into the catalogues in translations/
+	@$(PY) scripts/translations.py update

@@ -1,0 +1,5 @@
+"""Entry point: `flask serve`, or any WSGI server with `app:app`."""
+
+from tirefit import create_app
+
+app = create_app()

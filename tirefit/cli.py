@@ -1,0 +1,53 @@
+"""The command line: `flask <command>`. Commands start processes or call one domain function, and say what happened."""
+
+from pathlib import Path
+
+import click
+import flask_migrate
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+
+from tirefit.jobs import runner
+
+
+def init_app(app: Flask) -> None:
+    for command in (serve, worker, scheduler):
+        app.cli.add_command(command)
+
+
+@click.command()
+@with_appcontext
+def serve() -> None:
+    """Run all of TireFit: web, queue, worker and scheduler. PORT chooses another port than 5000."""
+    config = current_app.config
+    try:
+        runner.serve(Path(config["INSTANCE_PATH"]), config["PORT"], config["REDIS_URL"], prepare=_prepare_database)
+    except runner.AlreadyRunning as where:
+        click.echo(f"TireFit already runs here: {where}. Nothing to do.")
+    except runner.CannotStart as reason:
+        raise click.ClickException(str(reason)) from None
+
+
+@click.command()
+@with_appcontext
+def worker() -> None:
+    """Do the jobs that are rung for. Needs REDIS_URL."""
+    runner.work(_redis_url())
+
+
+@click.command()
+@with_appcontext
+def scheduler() -> None:
+    """Ring for the periodic jobs. Needs REDIS_URL. Two of them at once do no harm."""
+    runner.keep_time(_redis_url())
+
+
+def _prepare_database() -> None:
+    flask_migrate.upgrade()
+
+
+def _redis_url() -> str:
+    url = current_app.config["REDIS_URL"]
+    if not url:
+        raise click.ClickException("REDIS_URL is not set: the worker and the scheduler need a Redis or a Valkey.")
+    return str(url)
