@@ -1,5 +1,5 @@
-"""The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has one
-reservation while it lives."""
+"""The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has
+one reservation while it lives."""
 
 from tirefit.models.bookings import LIVE, STATUSES, Booking, BookingEvent, BookingLink, BookingService
 from tirefit.models.letters import Notification

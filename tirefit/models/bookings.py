@@ -31,7 +31,12 @@ class Booking(Base):
         ),
         ForeignKeyConstraint(
             ["reservation_id", "service_post_id", "starts_at", "ends_at"],
-            ["reservations.id", "reservations.service_post_id", "reservations.starts_at", "reservations.ends_at"],
+            [
+                "reservations.id",
+                "reservations.service_post_id",
+                "reservations.starts_at",
+                "reservations.ends_at",
+            ],
             onupdate="CASCADE",
             ondelete="RESTRICT",
         ),

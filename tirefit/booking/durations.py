@@ -1,0 +1,111 @@
+"""How long a visit takes and what it costs: one breakdown, shown to everybody and kept with the booking."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
+
+from tirefit.database import db
+from tirefit.errors import UnknownCarType, UnknownService
+from tirefit.models import CarType, Service, ServicePoint, ServicePointService, ServicePrice
+from tirefit.models.services import Names
+
+MOST_SERVICES = 20  # in one visit
+
+
+@dataclass(frozen=True)
+class Line:
+    """One service of a visit: minutes on this type of car, price in minor units."""
+
+    service_id: int
+    names: Names
+    minutes: int
+    price: int
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A whole visit: its lines and their sums."""
+
+    car_type: CarType
+    lines: tuple[Line, ...]
+    currency: str
+
+    @property
+    def total_minutes(self) -> int:
+        return sum(line.minutes for line in self.lines)
+
+    @property
+    def total_price(self) -> int:
+        return sum(line.price for line in self.lines)
+
+
+@dataclass(frozen=True)
+class OfferedService:
+    """A service of a station, with what it takes on each type of car it is done on: car_type_id → (minutes, price)."""
+
+    service: Service
+    on: dict[int, tuple[int, int]]
+
+    @property
+    def from_minutes(self) -> int:
+        return min(minutes for minutes, _ in self.on.values())
+
+    @property
+    def from_price(self) -> int:
+        return min(price for _, price in self.on.values())
+
+
+def offered_services(point: ServicePoint) -> list[OfferedService]:
+    """What a station offers, in its own order; a service without a price for any car is not offered."""
+    cars = car_types()
+    prices = {
+        (price.service_id, price.car_type_id): price.amount
+        for price in db.session.scalars(select(ServicePrice).where(ServicePrice.service_point_id == point.id))
+    }
+    found = db.session.scalars(
+        select(Service)
+        .join(ServicePointService, ServicePointService.service_id == Service.id)
+        .where(ServicePointService.service_point_id == point.id, Service.active)
+        .order_by(ServicePointService.position, Service.id)
+        .options(selectinload(Service.durations))
+    ).all()
+    offered = [
+        OfferedService(
+            service,
+            {
+                car.id: (service.duration_for_car_type(car), prices[service.id, car.id])
+                for car in cars
+                if (service.id, car.id) in prices
+            },
+        )
+        for service in found
+    ]
+    return [each for each in offered if each.on]
+
+
+def car_types() -> list[CarType]:
+    return list(db.session.scalars(select(CarType).where(CarType.active).order_by(CarType.position, CarType.id)))
+
+
+def calculate_booking_duration(service_ids: Sequence[int], car_type_id: int, point: ServicePoint) -> Breakdown:
+    """Required minutes and price of these services on this type of car, at this station: Σ `duration_for_car_type`.
+
+    A service named twice counts once. Raises UnknownCarType, and UnknownService for an empty list, for more than
+    twenty, and for a service that the station does not offer or does not do on such a car.
+    """
+    car_type = next((car for car in car_types() if car.id == car_type_id), None)
+    if car_type is None:
+        raise UnknownCarType()
+    wanted = list(dict.fromkeys(service_ids))
+    if not wanted or len(wanted) > MOST_SERVICES:
+        raise UnknownService()
+    offered = {each.service.id: each for each in offered_services(point)}
+    lines = []
+    for service_id in wanted:
+        if service_id not in offered or car_type_id not in offered[service_id].on:
+            raise UnknownService(service_id=service_id)
+        minutes, price = offered[service_id].on[car_type_id]
+        lines.append(Line(service_id, offered[service_id].service.names, minutes, price))
+    return Breakdown(car_type, tuple(lines), point.currency)

@@ -1,0 +1,132 @@
+"""Arithmetic of slots and runs. Pure functions over spans: no database, no clock, no local time.
+
+Spans are half-open, [start, end). `taken` is sorted and does not overlap: the schema sees to that.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+Span = tuple[datetime, datetime]
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive free slots of one post, the fewest that cover the minutes asked for, beginning at `starts_at`."""
+
+    service_post_id: int
+    post_number: int
+    starts_at: datetime
+    ends_at: datetime
+    slots: int
+    waste_minutes: int  # occupied, but not needed by the services
+    left_minutes: int  # free right before the run
+    right_minutes: int  # free right after it
+
+
+def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Span]:
+    """Cut a post's open windows into slots of `length` minutes, around what is reserved.
+
+    A reservation made of whole cells of a window's plain grid keeps those cells: when it goes, they are simply free.
+    Under any other reservation there are no cells. A free gap gets as many cells as it can hold: those of the plain
+    grid, or, if that loses one, cells that begin at the gap itself. Reserving cells of the result and cutting again
+    changes no other cell.
+    """
+    step = timedelta(minutes=length)
+    cells: list[Span] = []
+    ends = [end for _, end in taken]
+    for opens, closes in windows:
+        inside = taken[bisect_right(ends, opens) :]
+        inside = inside[: bisect_left(inside, (closes, closes))]
+        last_plain_end = opens + (closes - opens) // step * step
+        for start, end in inside:
+            whole = opens <= start and end <= last_plain_end
+            if whole and (start - opens) % step == (end - opens) % step == timedelta():
+                cells += _cells(start, end, step)
+        for start, end in gaps((opens, closes), inside):
+            plain = opens + -((opens - start) // step) * step
+            cells += _cells(start if (end - start) // step > max(0, (end - plain) // step) else plain, end, step)
+    return sorted(cells)
+
+
+def gaps(span: Span, taken: Sequence[Span]) -> Iterator[Span]:
+    """The parts of `span` that nothing in `taken` touches."""
+    start, end = span
+    for taken_start, taken_end in taken:
+        if taken_end <= start or taken_start >= end:
+            continue
+        if taken_start > start:
+            yield start, taken_start
+        start = max(start, taken_end)
+    if start < end:
+        yield start, end
+
+
+def is_covered(span: Span, cells: Sequence[Span]) -> bool:
+    """Do these cells, in order, make up exactly this span?"""
+    reached = span[0]
+    for start, end in cells:
+        if start != reached:
+            return False
+        reached = end
+    return reached == span[1]
+
+
+def free_cells(cells: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
+    """The cells that no reservation touches. One pass over both."""
+    free, i = [], 0
+    for cell in cells:
+        while i < len(taken) and taken[i][1] <= cell[0]:
+            i += 1
+        if i == len(taken) or taken[i][0] >= cell[1]:
+            free.append(cell)
+    return free
+
+
+def runs(
+    post_id: int, post_number: int, cells: Sequence[Span], taken: Sequence[Span], minutes: int | None
+) -> Iterator[Run]:
+    """Every run that can start on this post: the shortest row of free cells from each start that covers `minutes`.
+
+    `minutes` None asks for one slot, whatever its length.
+    """
+    free = free_cells(cells, taken)
+    for first, last in _stretches(free):
+        stretch_start, stretch_end = free[first][0], free[last][1]
+        end = first
+        for begin in range(first, last + 1):
+            start = free[begin][0]
+            end = max(end, begin)
+            need = timedelta(minutes=minutes) if minutes is not None else free[begin][1] - start
+            while end <= last and free[end][1] - start < need:
+                end += 1
+            if end > last:
+                break  # what follows is shorter still
+            run_end = free[end][1]
+            yield Run(
+                post_id,
+                post_number,
+                start,
+                run_end,
+                slots=end - begin + 1,
+                waste_minutes=(run_end - start - need) // MINUTE,
+                left_minutes=(start - stretch_start) // MINUTE,
+                right_minutes=(stretch_end - run_end) // MINUTE,
+            )
+
+
+def _cells(start: datetime, end: datetime, step: timedelta) -> Iterator[Span]:
+    while start + step <= end:
+        yield start, start + step
+        start += step
+
+
+def _stretches(free: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """First and last index of each unbroken row of cells."""
+    first = 0
+    for i in range(1, len(free) + 1):
+        if i == len(free) or free[i][0] != free[i - 1][1]:
+            yield first, i - 1
+            first = i

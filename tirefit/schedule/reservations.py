@@ -1,0 +1,326 @@
+"""The truth: who occupies a post's time. The only writer of Reservation.
+
+The guard stands in the schema and covers every row, expired holds too; so whoever needs the time of an expired hold
+deletes it in the same transaction. Nothing here waits for the tidying job.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+
+from tirefit import clock
+from tirefit.database import command, db, lost_to
+from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered
+from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
+from tirefit.schedule import slots
+from tirefit.schedule.availability import available_at_time, refusal
+from tirefit.schedule.grid import Run, Span, is_covered
+
+MOST_EXTENSIONS = 10  # WCAG 2.2.1: a time limit can be extended at least ten times
+TOKEN_LENGTH = 22  # 128 bits in base64url
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Time kept for a customer who is still filling in the form. `token` opens it; only the token's hash is stored."""
+
+    token: str
+    reservation_id: int
+    service_point_id: int
+    service_post_id: int
+    starts_at: datetime
+    ends_at: datetime
+    expires_at: datetime
+    wanted: dict[str, Any]
+    extensions: int
+
+    @property
+    def has_expired(self) -> bool:
+        """It no longer blocks anybody; but while nobody has taken the time it is still honoured."""
+        return self.expires_at <= clock.now()
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def hash_of(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@command
+def reserve_slot_temporarily(
+    point_id: int,
+    starts_at: datetime,
+    minutes: int,
+    token: str,
+    *,
+    holder: str | None = None,
+    post_number: int | None = None,
+    wanted: dict[str, Any] | None = None,
+) -> Hold:
+    """Keep a post's time for `hold_minutes` for a customer who has not said who they are yet.
+
+    Takes the best post on which `minutes` can start then (or the one named). The same token asked twice gives the same
+    hold; one browser (`holder`) keeps one time: its earlier hold is freed, but only when the new one is won. A token
+    that has become a booking is not used again: the hold then has a new one.
+
+    Raises SlotTaken when somebody was quicker, and the error of `availability.refusal` when the time could not be had
+    anyway.
+    """
+    point = db.session.get_one(ServicePoint, point_id)
+    mine = find_hold(token)
+    if mine is not None and (mine.service_point_id, mine.starts_at, mine.wanted) == (
+        point_id,
+        starts_at,
+        wanted or {},
+    ):
+        _keep_until(mine.reservation_id, _expiry(point))
+        return _reload(mine.reservation_id, token)
+    if _is_used(token):
+        token = new_token()
+    _free_holds_of(hash_of(token), holder)
+    for run in available_at_time(point, starts_at, minutes):
+        if post_number is not None and run.post_number != post_number:
+            continue
+        reservation_id = take(
+            point_id,
+            run,
+            "hold",
+            token_hash=hash_of(token),
+            holder=holder,
+            wanted=wanted or {},
+            expires_at=_expiry(point),
+        )
+        if reservation_id is not None:
+            return _reload(reservation_id, token)
+    if (double := find_hold(token)) is not None:  # the same tap, sent twice at once: the other one has just won
+        return double
+    raise refusal(point, starts_at, minutes)
+
+
+def find_hold(token: str) -> Hold | None:
+    """The hold that a token opens, expired or not; None when there is none (any more)."""
+    found = db.session.execute(
+        select(Reservation)
+        .where(Reservation.token_hash == hash_of(token), Reservation.kind == "hold")
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    return None if found is None else _as_hold(found, token)
+
+
+@command
+def extend_reservation(token: str) -> Hold:
+    """Hold on for another `hold_minutes`, up to ten times. An expired hold that nobody took is held again.
+
+    Raises HoldExpired when the time is gone, LimitReached after the tenth time.
+    """
+    hold = find_hold(token)
+    if hold is None:
+        raise HoldExpired()
+    if hold.extensions >= MOST_EXTENSIONS:
+        raise LimitReached(limit=MOST_EXTENSIONS)
+    _keep_until(hold.reservation_id, _expiry(db.session.get_one(ServicePoint, hold.service_point_id)), extensions=1)
+    return _reload(hold.reservation_id, token)
+
+
+@command
+def release_reservation(token: str) -> bool:
+    """Free a hold's time at once; → whether there was one. A booking is never released."""
+    hold = find_hold(token)
+    if hold is not None:
+        free(hold.reservation_id)
+    return hold is not None
+
+
+@command
+def cleanup_expired_reservations() -> int:
+    """Tidy expired holds away; → how many. Nobody waits for this: they have blocked nothing since they expired."""
+    # Only those long over: the forms of younger ones may still be honoured.
+    over = clock.now() - timedelta(hours=1)
+    ids = db.session.scalars(
+        select(Reservation.id).where(Reservation.expires_at <= over).order_by(Reservation.id)
+    ).all()
+    for reservation_id in ids:
+        free(reservation_id)
+    return len(ids)
+
+
+def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns: Any) -> int | None:
+    """Inside a command: occupy a run of slots; → the reservation's id, or None when somebody has (part of) it.
+
+    Customers take what is offered; the station itself (`on_grid=False`) may take any free time of its posts.
+    Raises SlotNotOffered when the offer has just changed under it.
+    """
+    values = {
+        "service_point_id": point_id,
+        "service_post_id": run.service_post_id,
+        "starts_at": run.starts_at,
+        "ends_at": run.ends_at,
+        "kind": kind,
+        "created_at": clock.now(),
+        **columns,
+    }
+    span = (run.starts_at, run.ends_at)
+    reservation_id = _insert(values)
+    if reservation_id is None and _purge_expired(run.service_post_id, span):
+        reservation_id = _insert(values)
+    # After the insert: its foreign key holds the post's key, so a change of the offer is either over and seen, or
+    # waits.
+    if on_grid and reservation_id is not None and not _is_offered(point_id, run.service_post_id, span):
+        raise SlotNotOffered(starts_at=run.starts_at)
+    return reservation_id
+
+
+def turn_into_booking(hold: Hold) -> int:
+    """Inside a command: the hold's own row becomes the booking's, so that its time is free at no moment.
+
+    An expired hold that nobody took is still honoured. Raises HoldExpired when it is gone.
+    """
+    lock_posts([hold.service_post_id])
+    turned = db.session.execute(
+        update(Reservation)
+        .where(Reservation.id == hold.reservation_id, Reservation.kind == "hold")
+        .values(kind="booking", expires_at=None, holder=None)
+    )
+    if turned.rowcount != 1:
+        raise HoldExpired()
+    return hold.reservation_id
+
+
+def get(reservation_id: int) -> Reservation:
+    """The reservation as the database has it now."""
+    return db.session.get_one(Reservation, reservation_id, populate_existing=True)
+
+
+def free(reservation_id: int) -> None:
+    """Inside a command (and after a booking has let go of it): the time is free at once.
+
+    If it was not made of today's slots (an older slot length), the post's day is cut again. Already gone: nothing to
+    do.
+    """
+    gone = db.session.execute(
+        delete(Reservation)
+        .where(Reservation.id == reservation_id)
+        .returning(
+            Reservation.service_point_id,
+            Reservation.service_post_id,
+            Reservation.starts_at,
+            Reservation.ends_at,
+        )
+    ).one_or_none()
+    if gone is None:
+        return
+    span = (gone.starts_at, gone.ends_at)
+    if not _is_offered(gone.service_point_id, gone.service_post_id, span):
+        slots.heal(gone.service_point_id, gone.service_post_id, span)
+
+
+def lock_posts(ids: list[int]) -> None:
+    """Everybody who changes a booking locks its posts first, in ascending id: no two can wait for each other."""
+    db.session.execute(
+        select(ServicePost.id).where(ServicePost.id.in_(ids)).order_by(ServicePost.id).with_for_update(key_share=True)
+    ).all()
+
+
+def _insert(values: dict[str, Any]) -> int | None:
+    """The one statement that writes a reservation; → its id, or None when the guard refused it.
+
+    On PostgreSQL two plain inserts into an exclusion constraint deadlock; with ON CONFLICT DO NOTHING they wait in
+    order.
+    """
+    if db.engine.dialect.name == "postgresql":
+        return db.session.execute(
+            postgresql.insert(Reservation).values(values).on_conflict_do_nothing().returning(Reservation.id)
+        ).scalar()
+    try:
+        with db.session.begin_nested():
+            return db.session.execute(insert(Reservation).values(values).returning(Reservation.id)).scalar()
+    except IntegrityError as error:
+        if lost_to(error, OVERLAP_GUARD):
+            return None
+        raise
+
+
+def _purge_expired(post_id: int, span: Span) -> int:
+    """Delete the expired holds that stand in the way of this time; → how many there were."""
+    return db.session.execute(
+        delete(Reservation).where(
+            Reservation.service_post_id == post_id,
+            Reservation.starts_at < span[1],
+            Reservation.ends_at > span[0],
+            Reservation.expires_at <= clock.now(),
+        )
+    ).rowcount
+
+
+def _is_offered(point_id: int, post_id: int, span: Span) -> bool:
+    cells = db.session.execute(
+        select(ScheduleSlot.starts_at, ScheduleSlot.ends_at)
+        .where(
+            ScheduleSlot.service_point_id == point_id,
+            ScheduleSlot.service_post_id == post_id,
+            ScheduleSlot.starts_at >= span[0],
+            ScheduleSlot.starts_at < span[1],
+        )
+        .order_by(ScheduleSlot.starts_at)
+    )
+    return is_covered(span, [(start, end) for start, end in cells])
+
+
+def _free_holds_of(token_hash: str, holder: str | None) -> None:
+    same = Reservation.token_hash == token_hash
+    if holder is not None:
+        same = same | (Reservation.holder == holder)
+    for reservation_id in db.session.scalars(select(Reservation.id).where(Reservation.kind == "hold", same)).all():
+        free(reservation_id)
+
+
+def _is_used(token: str) -> bool:
+    """Has this token become a booking's? (Its reservation keeps the hash for as long as the booking lives.)"""
+    return (
+        db.session.scalar(
+            select(Reservation.id).where(Reservation.token_hash == hash_of(token), Reservation.kind != "hold")
+        )
+        is not None
+    )
+
+
+def _expiry(point: ServicePoint) -> datetime:
+    return clock.now() + timedelta(minutes=point.hold_minutes)
+
+
+def _keep_until(reservation_id: int, expires_at: datetime, extensions: int = 0) -> None:
+    db.session.execute(
+        update(Reservation)
+        .where(Reservation.id == reservation_id, Reservation.kind == "hold")
+        .values(expires_at=expires_at, extensions=Reservation.extensions + extensions)
+    )
+
+
+def _reload(reservation_id: int, token: str) -> Hold:
+    found = db.session.get(Reservation, reservation_id, populate_existing=True)
+    if found is None or found.expires_at is None:
+        raise HoldExpired()
+    return _as_hold(found, token)
+
+
+def _as_hold(found: Reservation, token: str) -> Hold:
+    assert found.expires_at is not None  # the schema: a hold expires
+    return Hold(
+        token,
+        found.id,
+        found.service_point_id,
+        found.service_post_id,
+        found.starts_at,
+        found.ends_at,
+        found.expires_at,
+        found.wanted or {},
+        found.extensions,
+    )
