@@ -107,7 +107,7 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
             db.session.rollback()  # whatever the reader saw before is read again, under the lock
             info.update(command=func.__name__, on_commit=[])
             try:
-                with _writers_queue(db.engine):
+                with writers_queue(db.engine):
                     db.session.connection(execution_options=dict(WRITE))
                     result = func(*args, **kwargs)
                     db.session.commit()
@@ -157,7 +157,7 @@ _queue = threading.local()
 
 
 @contextmanager
-def _writers_queue(engine: Engine) -> Iterator[None]:
+def writers_queue(engine: Engine) -> Iterator[None]:
     """On SQLite, let writers of all processes come in the order of their arrival.
 
     SQLite's busy handler sleeps and looks again, and so starves some writers for seconds; flock(2) wakes the next one.
