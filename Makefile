@@ -2,8 +2,6 @@
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
-CATALOGUES := $(wildcard translations/*/LC_MESSAGES/messages.po)
-COMPILED := $(CATALOGUES:.po=.mo)
 TESTS ?= tests
 
 .PHONY: help run test check bench e2e lock
@@ -12,19 +10,19 @@ TESTS ?= tests
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
-run: $(VENV)/runs $(COMPILED) ## serve TireFit with demo data at http://127.0.0.1:5000 (another port: PORT=5001 make run)
+run: $(VENV)/runs ## serve TireFit with demo data at http://127.0.0.1:5000 (another port: PORT=5001 make run)
 	@TIREFIT_DEMO=$${TIREFIT_DEMO:-1} exec $(PY) -m flask --app app serve
 
-test: $(VENV)/tests $(COMPILED) ## every test, on SQLite and on PostgreSQL, with a real Valkey and a real SMTP server
+test: $(VENV)/tests ## every test, on SQLite and on PostgreSQL, with a real Valkey and a real SMTP server
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(TESTS)
 
-check: $(VENV)/tests $(COMPILED) ## formatting, types, templates, imports, translations, leaks
+check: $(VENV)/tests ## formatting, types, templates, imports, translations, leaks
 	@scripts/check
 
 bench: $(VENV)/tests ## how fast the free times of a day and a hold are, beside a raw-driver floor of the same run
 	@$(PY) -m bench
 
-e2e: $(VENV)/tests $(COMPILED) ## the browser tests alone; installs Chromium with apt-get where it can
+e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get where it can
 	@scripts/install-chromium
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
 
@@ -38,10 +36,6 @@ $(VENV)/runs: requirements.txt scripts/install
 $(VENV)/tests: requirements-dev.txt requirements.txt scripts/install
 	@scripts/install $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/runs
-
-%.mo: %.po | $(VENV)/runs
-	@$(PY) -m babel.messages.frontend compile -i $< -o $@ 2>&1 | grep -v '^compiling' || true
-	@test -s $@
 
 .PHONY: texts
 texts: $(VENV)/tests ## put the program's new texts into the catalogues in translations/

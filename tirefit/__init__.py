@@ -11,7 +11,7 @@ from tirefit import cli, config, i18n, jobs, web
 from tirefit.database import engine_options
 from tirefit.extensions import csrf, db, mail, migrate
 
-__version__ = "0.1.0"
+__version__ = config.VERSION
 
 
 def create_app(**overrides: Any) -> Flask:

