@@ -4,7 +4,7 @@ The rows are the truth; no queue is. A row is `pending` until it is `sent`, has 
 because the booking changed before the letter left. Nothing here knows what a letter looks like or how it travels.
 
 Whoever sends a letter claims it first: a lease of 90 seconds under a random name. Only the holder of the present lease
-can say how it ended, so a sender that comes back late changes nothing. A sender that dies leaves the row to the next one.
+can say how it ended, so a sender that comes back late changes nothing. One that dies leaves the row to the next.
 """
 
 import secrets
@@ -21,7 +21,6 @@ from tirefit.models import LIVE, Booking, BookingLink, Notification
 from tirefit.schedule.reservations import hash_of, new_token
 
 LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
-BATCH = 10
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 30))  # the last one again and again
 MOST_ATTEMPTS = 51  # with these waits: a day of trying
 LONGEST_ERROR = 500
@@ -78,7 +77,7 @@ def write(kind: str, booking: Booking, recipient: str, locale: str, due_at: date
         "due_at": due_at or now,
         "created_at": now,
     }
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
+    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     db.session.execute(insert(Notification).values(values).on_conflict_do_nothing())
     on_commit(_announce)
 
@@ -111,11 +110,11 @@ def supersede(booking: Booking) -> None:
 
 
 @command
-def claim(limit: int = BATCH) -> list[ClaimedLetter]:
-    """Take up to `limit` letters that are due, for the length of a lease. Two senders never get the same one.
+def claim() -> ClaimedLetter | None:
+    """Take a letter that is due, for the length of a lease. Two senders never get the same one.
 
-    Each is looked at once more beside its booking, which is locked for that moment: what speaks of an older version or
-    of a booking that no longer lives is cancelled, and what would come after the visit has failed.
+    It is looked at once more beside its booking, which is locked for that moment: what speaks of an older version or of
+    a booking that no longer lives is cancelled, what would come after the visit has failed, and the next one is taken.
     """
     now = clock.now()
     due = (
@@ -123,14 +122,13 @@ def claim(limit: int = BATCH) -> list[ClaimedLetter]:
         .join(Notification.booking)
         .where(*_is_due(now))
         .order_by(Notification.attempts, Notification.due_at, Notification.id)  # one that never works delays no other
-        .limit(limit)
+        .limit(1)
         .with_for_update(skip_locked=True)
     )
-    while found := db.session.execute(due).all():
-        letters = [letter for row, booking in found if (letter := _lease(row, booking, now))]
-        if letters:
-            return letters
-    return []
+    while found := db.session.execute(due).first():
+        if letter := _lease(*found, now):
+            return letter
+    return None
 
 
 @command
@@ -147,7 +145,7 @@ def mark_failed(letter_id: int, lease: str, error: str) -> bool:
 
 @command
 def retry_later(letter_id: int, lease: str, error: str) -> bool:
-    """It did not work this time. Due again after 1, 2, 5, 10, then every 30 minutes, for a day or until the visit begins."""
+    """It did not work. Due again in 1, 2, 5, 10, then every 30 minutes: for a day, or until the visit begins."""
     row = db.session.get(Notification, letter_id, populate_existing=True)
     if row is None:
         return False

@@ -1,0 +1,91 @@
+"""The tasks themselves: thin shells round the domain. Each may run late, twice, or beside itself."""
+
+import logging
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+from flask import Flask, current_app, has_app_context
+from flask_mail import BadHeaderError
+
+from tirefit.notifications import delivery, letters, outbox
+from tirefit.notifications.outbox import ClaimedLetter
+from tirefit.schedule import reservations, slots
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+def task(do: Callable[P, R]) -> Callable[P, R]:
+    """Run `do` with a database session of its own, in the app that is here, or in one made once for the process."""
+
+    @wraps(do)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        app: Flask = current_app._get_current_object() if has_app_context() else _app()  # type: ignore[attr-defined]
+        with app.app_context():
+            return do(*args, **kwargs)
+
+    return run
+
+
+@task
+def drain_letters() -> int:
+    """Send every letter that is due, one after another. Several of these at once share the work.
+
+    A letter that the mail server refuses stops no other; a mail server that is not there stops the round, so that only
+    one letter pays for finding that out. Returns how many have left.
+    """
+    if delivery.way() is None:
+        if outbox.is_anything_due():
+            log.error("Letters wait, and there is no mail server: TIREFIT_MAIL_SERVER is not set.")
+        return 0
+    sent = 0
+    with delivery.connect() as connection:
+        while letter := outbox.claim():
+            try:
+                sent += _send(letter, connection)
+            except delivery.Unreachable as error:
+                outbox.retry_later(letter.id, letter.lease, str(error))
+                log.warning("The mail server cannot be used: %s", error)
+                break
+    return sent
+
+
+@task
+def cleanup_expired_reservations() -> int:
+    """Remove holds that are over. Nobody waits for it: an expired hold blocks nothing."""
+    return reservations.cleanup_expired_reservations()
+
+
+@task
+def rolling_schedule_generator() -> int:
+    """Offer the days that have come within the horizon, for every active post."""
+    return slots.generate_rolling_schedule()
+
+
+def _send(letter: ClaimedLetter, connection: delivery.Connection) -> bool:
+    """One letter out, or its failure written down. Neither a recipient nor a text ever gets into the log."""
+    try:
+        connection.send(letters.compose(letter))
+    except delivery.Unreachable:
+        raise
+    except (delivery.Refused, BadHeaderError) as error:
+        outbox.mark_failed(letter.id, letter.lease, str(error) or type(error).__name__)
+        log.warning("Letter %s (%s) can never be delivered", letter.id, letter.kind)
+    except delivery.NotNow as error:
+        outbox.retry_later(letter.id, letter.lease, str(error))
+    except Exception as error:  # a fault of ours: the letter waits until it is mended, the others go on
+        outbox.retry_later(letter.id, letter.lease, type(error).__name__)
+        log.exception("Letter %s (%s) could not be written", letter.id, letter.kind)
+    else:
+        return outbox.mark_sent(letter.id, letter.lease)
+    return False
+
+
+@cache
+def _app() -> Flask:
+    from tirefit import create_app
+
+    return create_app()

@@ -1,0 +1,115 @@
+"""The way out: SMTP, or the demo's own mailbox. The only place that knows either.
+
+No database transaction is open while a letter travels. Every step of SMTP has a time limit, and the certificate of the
+server is checked. What it answers is told apart: it will never take this letter (Refused), not now (NotNow), or nothing
+can be sent at all (Unreachable).
+"""
+
+import contextlib
+import mailbox
+import smtplib
+import ssl
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import flask_mail
+from flask import current_app
+
+from tirefit.database import db
+from tirefit.notifications.letters import sender_domain
+
+
+class Refused(Exception):
+    """The mail server will never take this letter (5xx). The text is what it said."""
+
+
+class NotNow(Exception):
+    """The mail server does not take this letter at present (4xx), but others it may."""
+
+
+class Unreachable(Exception):
+    """Nothing can be sent: no answer in time, no connection, no sign-in, or our sender is not welcome."""
+
+
+def way() -> Literal["smtp", "mailbox"] | None:
+    """How letters leave. None: there is no mail server, and they wait."""
+    if current_app.config["MAIL_SERVER"]:
+        return "smtp"
+    return "mailbox" if current_app.config["DEMO"] else None
+
+
+def connect() -> "Connection":
+    """A way out for several letters, opened with the first of them."""
+    state = current_app.extensions["mail"]
+    return DemoConnection(state) if way() == "mailbox" else Connection(state)
+
+
+def demo_mailbox() -> mailbox.Maildir:
+    """Where the letters of a demo end: a folder of the instance, shown at /dev/mail."""
+    return mailbox.Maildir(Path(current_app.config["INSTANCE_PATH"], "mailbox"), create=True)
+
+
+class Connection(flask_mail.Connection):
+    """Flask-Mail's connection with what it lacks: time limits, checked certificates, and answers told apart."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.host is not None:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                self.host.quit()
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        """Hand one letter over. Returns when the server has taken it; raises Refused, NotNow or Unreachable."""
+        db.session.rollback()  # the mail server may take its time; the database is not kept waiting
+        try:
+            self.host = self.host or self.configure_host()
+            super().send(message, envelope_from)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise _verdict(*next(iter(error.recipients.values()))) from error
+        except smtplib.SMTPDataError as error:
+            raise _verdict(error.smtp_code, error.smtp_error) from error
+        except smtplib.SMTPResponseException as error:  # before it came to the letter: greeting, sign-in, sender
+            raise Unreachable(_words(error.smtp_code, error.smtp_error)) from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}") from error
+
+    def configure_host(self) -> smtplib.SMTP:
+        settings: dict[str, Any] = {
+            "timeout": current_app.config["MAIL_TIMEOUT"],
+            "local_hostname": sender_domain(),  # by default smtplib would ask DNS, without a time limit
+        }
+        checked = ssl.create_default_context()
+        if self.mail.use_ssl:
+            host: smtplib.SMTP = smtplib.SMTP_SSL(self.mail.server, self.mail.port, context=checked, **settings)
+        else:
+            host = smtplib.SMTP(self.mail.server, self.mail.port, **settings)
+        try:
+            if self.mail.use_tls:
+                host.starttls(context=checked)
+            if self.mail.username and self.mail.password:
+                host.login(self.mail.username, self.mail.password)
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+
+class DemoConnection(Connection):
+    """The demo's mailbox: takes everything."""
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        db.session.rollback()
+        demo_mailbox().add(message.as_bytes())
+
+
+def _verdict(code: int, words: bytes | str) -> Exception:
+    """What the server's answer means for the letter. 421 is not about the letter: the server hangs up."""
+    if code == 421:
+        return Unreachable(_words(code, words))
+    return (Refused if 500 <= code < 600 else NotNow)(_words(code, words))
+
+
+def _words(code: int, words: bytes | str) -> str:
+    return f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
