@@ -3,9 +3,7 @@
 Outside a command every transaction is read-only, on both databases: a write that forgot its command fails at once.
 """
 
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -153,9 +151,6 @@ def _worth_another_try(error: DBAPIError) -> bool:
     return state in {"40001", "40P01", "55P03"} or "database is locked" in str(error.orig)
 
 
-_queue = threading.local()
-
-
 @contextmanager
 def writers_queue(engine: Engine) -> Iterator[None]:
     """On SQLite, let writers of all processes come in the order of their arrival.
@@ -167,14 +162,12 @@ def writers_queue(engine: Engine) -> Iterator[None]:
     if path is None or fcntl is None:
         yield
         return
-    if getattr(_queue, "owner", None) != (os.getpid(), path):
-        _queue.file = open(f"{path}-queue", "ab")  # noqa: SIM115 (kept open for the thread's life)
-        _queue.owner = os.getpid(), path
-    fcntl.flock(_queue.file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(_queue.file, fcntl.LOCK_UN)
+    with open(f"{path}-queue", "ab") as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(queue, fcntl.LOCK_UN)
 
 
 def _database_file(url: URL) -> Path | None:
