@@ -1,0 +1,60 @@
+"""Refusals and failures as pages: what happened, why, and one button that leads on. The words stand in templates/errors."""
+
+import secrets
+
+from flask import Flask, current_app, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response
+
+from tirefit.errors import Busy, Problem, TooManyAttempts
+
+RETRY_AFTER_BUSY = 2  # seconds
+
+Answer = tuple[str, int, dict[str, str]]
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(Problem, show_problem)
+    app.register_error_handler(CSRFError, show_stale_form)
+    app.register_error_handler(HTTPException, show_status)
+    app.register_error_handler(Exception, show_failure)
+
+
+def show_problem(problem: Problem) -> Answer:
+    """A refusal of the domain that no view knew a better answer to."""
+    headers = {}
+    if isinstance(problem, Busy | TooManyAttempts):
+        headers["Retry-After"] = str(problem.facts.get("retry_after", RETRY_AFTER_BUSY))
+    return render_template("errors/problem.html", problem=problem, **_ways_on()), problem.status, headers
+
+
+def show_stale_form(error: CSRFError) -> Answer:
+    """A form without the token of this browser's session: it was open too long, or comes from elsewhere."""
+    return render_template("errors/stale_form.html", **_ways_on()), 400, {}
+
+
+def show_status(error: HTTPException) -> Response | Answer:
+    if isinstance(error, RequestRedirect):
+        return error.get_response()
+    status = error.code or 500
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    return render_template("errors/status.html", status=status, **_ways_on()), status, headers
+
+
+def show_failure(error: Exception) -> Answer:
+    """Something of ours broke. The page asks the database for nothing; its code finds the error in the log."""
+    code = secrets.token_hex(4)
+    current_app.logger.exception("failure %s: %s %s", code, request.method, request.path)
+    if current_app.testing:
+        raise error
+    return render_template("errors/status.html", status=500, code=code, onward=url_for("public.stations"), here=url_for("public.stations")), 500, {}
+
+
+def _ways_on() -> dict[str, str | None]:
+    """Where the page's button leads, back to the station if the customer was at one; `here` is for the language links."""
+    slug = (request.view_args or {}).get("slug")
+    at_station = slug and request.blueprint == "public" and request.endpoint != "public.station"
+    onward = url_for("public.station", slug=slug) if at_station else url_for("public.stations")
+    return {"onward": onward, "here": None if request.method == "GET" else onward}

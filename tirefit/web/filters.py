@@ -1,0 +1,174 @@
+"""What templates say about times, money and people, in the reader's language and on the station's clock."""
+
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import phonenumbers
+from babel.dates import format_date, get_timezone_location
+from babel.numbers import format_decimal, get_currency_precision
+from flask import Flask
+from flask_babel import gettext as _
+
+from tirefit import clock, i18n
+from tirefit.models import ServicePoint
+from tirefit.schedule.availability import Day
+from tirefit.schedule.windows import local_day, local_time
+
+NBSP = "\N{NO-BREAK SPACE}"
+SIGNS = {"UAH": "₴", "RUB": "₽", "KZT": "₸", "BYN": "Br", "PLN": "zł", "EUR": "€", "USD": "$", "GBP": "£"}
+
+
+def init_app(app: Flask) -> None:
+    for show in (
+        station_time,
+        station_date,
+        station_date_short,
+        station_day_name,
+        station_moment,
+        station_iso,
+        zone_name,
+        month_name,
+        month_title,
+        month_key,
+        weekday_name,
+        tread_of,
+        route_link,
+        sentence,
+        money,
+        minutes,
+        duration,
+        phone,
+        in_my_language,
+    ):
+        app.add_template_filter(show)
+
+
+def station_time(moment: datetime, point: ServicePoint) -> str:
+    """14:20. On the night when the clock goes back and 03:30 comes twice, with the offset."""
+    local = local_time(point.time_zone, moment)
+    if local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
+        return f"{local:%H:%M (UTC%z)}"
+    return f"{local:%H:%M}"
+
+
+def station_date(day: date | datetime, point: ServicePoint | None = None) -> str:
+    """вторник, 24 ноября"""
+    return format_date(_day(day, point), "EEEE, d MMMM", locale=i18n.language())
+
+
+def station_date_short(day: date | datetime, point: ServicePoint | None = None) -> str:
+    """вт, 24 ноября"""
+    return format_date(_day(day, point), "EEE, d MMMM", locale=i18n.language())
+
+
+def station_day_name(day: date, point: ServicePoint) -> str:
+    """Сегодня, завтра, else the short name of the weekday."""
+    ahead = (day - local_day(point.time_zone, clock.now())).days
+    if ahead in (0, 1):
+        return _("Завтра") if ahead else _("Сегодня")
+    return weekday_name(day)
+
+
+def station_moment(moment: datetime, point: ServicePoint) -> str:
+    """сегодня в 14:20, завтра в 14:20, else «чт, 26 ноября, 14:20»"""
+    time = station_time(moment, point)
+    ahead = (local_day(point.time_zone, moment) - local_day(point.time_zone, clock.now())).days
+    if ahead == 0:
+        return _("сегодня в %(time)s", time=time)
+    if ahead == 1:
+        return _("завтра в %(time)s", time=time)
+    return f"{station_date_short(moment, point)}, {time}"
+
+
+def station_iso(moment: datetime, point: ServicePoint) -> str:
+    """2026-11-24T14:20+02:00: how forms carry an instant, whole and readable."""
+    return local_time(point.time_zone, moment).isoformat(timespec="minutes")
+
+
+def month_name(day: date) -> str:
+    """ноября (as in «24 ноября»)"""
+    return format_date(day, "MMMM", locale=i18n.language())
+
+
+def month_title(day: date) -> str:
+    """ноябрь 2026"""
+    return format_date(day, "LLLL y", locale=i18n.language())
+
+
+def month_key(day: date) -> str:
+    """2026-11, as addresses carry it"""
+    return f"{day:%Y-%m}"
+
+
+def weekday_name(day: date) -> str:
+    """Пн"""
+    return sentence(format_date(day, "EEE", locale=i18n.language()))
+
+
+def tread_of(day: Day) -> int:
+    """How much of a day is left, in blocks of the tread: 0 to 5."""
+    return -(-5 * len(day.times) // day.offered) if day.offered else 0
+
+
+def route_link(point: ServicePoint) -> str:
+    """To the station on the map that the phone opens such links with."""
+    place = ", ".join(part for part in (point.name, point.city, point.address) if part)
+    return "https://www.google.com/maps/dir/?" + urlencode({"api": 1, "destination": place})
+
+
+def zone_name(point: ServicePoint) -> str:
+    """The town whose clock the station goes by: Киев"""
+    return get_timezone_location(point.time_zone, locale=i18n.language(), return_city=True)
+
+
+def sentence(text: str) -> str:
+    """With a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def money(amount: int, currency: str) -> str:
+    """1 450 ₴ (minor units in, whole units shown as whole)"""
+    scale = get_currency_precision(currency)
+    whole = amount % 10**scale == 0
+    digits = format_decimal(amount / 10**scale, "#,##0" if whole else f"#,##0.{'0' * scale}", locale=i18n.language())
+    sign = SIGNS.get(currency, currency)
+    return f"{sign}{digits}" if i18n.language() == "en" and len(sign) == 1 else f"{digits}{NBSP}{sign}"
+
+
+def minutes(count: int) -> str:
+    """50 мин"""
+    return _("%(count)s мин", count=count).replace(" ", NBSP)
+
+
+def duration(count: int) -> str:
+    """24 мин, 2 ч, 1 ч 30 мин"""
+    hours, rest = divmod(count, 60)
+    parts = [_("%(count)s ч", count=hours)] if hours else []
+    parts += [_("%(count)s мин", count=rest)] if rest or not hours else []
+    return " ".join(parts).replace(" ", NBSP)
+
+
+def phone(number: str, point: ServicePoint) -> str:
+    """As people of the station's country write it; numbers of other countries with their code."""
+    try:
+        parsed = phonenumbers.parse(number, point.country)
+    except phonenumbers.NumberParseException:
+        return number
+    at_home = phonenumbers.region_code_for_number(parsed) == point.country
+    style = phonenumbers.PhoneNumberFormat
+    return phonenumbers.format_number(parsed, style.NATIONAL if at_home else style.INTERNATIONAL).replace(" ", NBSP)
+
+
+def in_my_language(names: dict[str, Any] | None) -> str:
+    """Data that carries its own translations: {"ru": …, "uk": …, "en": …}. What is not translated is shown in Russian."""
+    names = names or {}
+    return str(names.get(i18n.language()) or names.get(i18n.DEFAULT) or next(iter(names.values()), ""))
+
+
+def _day(day: date | datetime, point: ServicePoint | None) -> date:
+    if not isinstance(day, datetime):
+        return day
+    if point is None:
+        raise TypeError("an instant has a date only on a station's clock")
+    return local_day(point.time_zone, day)

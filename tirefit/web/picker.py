@@ -1,0 +1,174 @@
+"""What the picker shows: the choices that stand in its address, the days, the times, and other times when one is gone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
+
+from tirefit import clock
+from tirefit.booking import durations, placement
+from tirefit.booking.durations import Breakdown, OfferedService
+from tirefit.errors import Problem, UnknownService
+from tirefit.models import CarType, ServicePoint
+from tirefit.schedule import availability
+from tirefit.schedule.availability import Day, Time
+from tirefit.schedule.reservations import new_token
+from tirefit.schedule.windows import local_day, local_time
+from tirefit.web import filters
+from tirefit.web.forms.public import MOST_IDS, as_id
+
+STRIP_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a customer has chosen so far. `query` is how the address carries it."""
+
+    service_ids: tuple[int, ...] = ()
+    car_type_id: int | None = None
+
+    @property
+    def query(self) -> dict[str, Any]:
+        return {"svc": list(self.service_ids), "car": self.car_type_id}
+
+
+@dataclass(frozen=True)
+class Menu:
+    """A station's services and the cars it takes, with what is chosen of them and what that comes to."""
+
+    services: list[OfferedService]
+    cars: list[CarType]
+    choice: Choice
+    visit: Breakdown | None  # when the choice is complete and the station does it
+    refusal: Problem | None  # when it is complete and the station does not
+
+
+def read_menu(point: ServicePoint, values: MultiDict[str, str]) -> Menu:
+    """The menu with the choice in an address or a form. What makes no sense there is left out, silently."""
+    asked = [as_id(value) for value in values.getlist("svc")[:MOST_IDS]]
+    return menu_of(point, Choice(tuple(filter(None, asked)), as_id(values.get("car", ""))))
+
+
+def menu_of(point: ServicePoint, asked: Choice) -> Menu:
+    """What the station offers, with as much of a choice as it knows."""
+    services = durations.offered_services(point)
+    takes = {car_type_id for each in services for car_type_id in each.on}
+    known = {each.service.id for each in services}
+    choice = Choice(
+        tuple(each for each in dict.fromkeys(asked.service_ids) if each in known)[: durations.MOST_SERVICES],
+        asked.car_type_id if asked.car_type_id in takes else None,
+    )
+    visit, refusal = None, None
+    if choice.service_ids and choice.car_type_id is not None:
+        try:
+            visit = durations.calculate_booking_duration(choice.service_ids, choice.car_type_id, point)
+        except UnknownService as problem:
+            refusal = problem
+    return Menu(services, [car for car in durations.car_types() if car.id in takes], choice, visit, refusal)
+
+
+def start(point: ServicePoint, menu: Menu) -> dict[str, Any]:
+    """For the page of services and cars: what is ticked, what it comes to, and the soonest time of all."""
+    ticked = menu.choice.service_ids or (menu.services[0].service.id,)
+    chosen = [each for each in menu.services if each.service.id in ticked]
+    shortest = min(each.from_minutes for each in menu.services)
+    if menu.visit is not None:
+        total = menu.visit.total_minutes, menu.visit.total_price
+    else:
+        total = sum(each.from_minutes for each in chosen), sum(each.from_price for each in chosen)
+    return {"ticked": ticked, "total": total, "soonest": availability.nearest(point, shortest)}
+
+
+def times(point: ServicePoint, visit: Breakdown, wanted_day: str | None) -> dict[str, Any]:
+    """For the page of times: a strip of days around the wished one, its times by part of the day, and the soonest."""
+    soonest = availability.nearest(point, visit.total_minutes)
+    first, last = bookable_days(point)
+    soonest_day = local_day(point.time_zone, soonest.starts_at) if soonest else first
+    day = nearest_day(wanted_day, first, last) or soonest_day
+    strip_start = first + timedelta(days=(day - first).days // STRIP_DAYS * STRIP_DAYS)
+    count = min(STRIP_DAYS, (last - strip_start).days + 1)
+    strip = availability.days(point, strip_start, count, visit.total_minutes)
+    current = strip[(day - strip_start).days]
+    return {
+        "strip": strip,
+        "current": current,
+        "parts": parts_of(point, current),
+        "soonest": soonest,
+        "lead_with_soonest": soonest is not None and (wanted_day is None or day == soonest_day),
+        "nonce": new_token(),
+    }
+
+
+def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
+    """For the month page: whole weeks, each day with its free times; days that cannot be booked have None."""
+    first, last = bookable_days(point)
+    try:
+        asked = date.fromisoformat(f"{wanted}-01")
+    except ValueError:
+        asked = first
+    shown = max(first.replace(day=1), min(asked, last.replace(day=1)))
+    monday = shown - timedelta(days=shown.weekday())
+    after = (shown + timedelta(days=31)).replace(day=1)
+    weeks = -(-(after - monday).days // 7)
+    start, end = max(monday, first), min(monday + timedelta(days=weeks * 7 - 1), last)
+    days = {day.date: day for day in availability.days(point, start, (end - start).days + 1, visit.total_minutes)}
+    grid = [[monday + timedelta(days=7 * week + n) for n in range(7)] for week in range(weeks)]
+    before = shown - timedelta(days=1)
+    return {
+        "shown": shown,
+        "weeks": [[(day, days.get(day) if day.month == shown.month else None) for day in week] for week in grid],
+        "earlier": before.replace(day=1) if before >= first else None,
+        "later": after if after <= last else None,
+        "first": first,
+        "last": last,
+    }
+
+
+def lost(point: ServicePoint, starts_at: datetime, minutes: int, problem: Problem) -> dict[str, Any]:
+    """For the block above the times: which time is gone, why, and what is nearest to it."""
+    other = placement.alternatives(point, starts_at, minutes)
+    return {
+        "problem": problem,
+        "starts_at": starts_at,
+        "alternatives": [(time, relation(point, starts_at, time.starts_at)) for time in other],
+    }
+
+
+def relation(point: ServicePoint, gone: datetime, moment: datetime) -> str:
+    """How a time stands to the one that is gone: на 50 мин раньше; завтра, в то же время; чт, 26 ноября."""
+    day = local_day(point.time_zone, moment)
+    if day == local_day(point.time_zone, gone):
+        away = round((moment - gone).total_seconds() / 60)
+        words = _("на %(time)s раньше") if away < 0 else _("на %(time)s позже")
+        return words % {"time": filters.minutes(abs(away))}
+    tomorrow = local_day(point.time_zone, clock.now()) + timedelta(days=1)
+    name = _("завтра") if day == tomorrow else filters.station_date_short(day)
+    same = local_time(point.time_zone, moment).time() == local_time(point.time_zone, gone).time()
+    return _("%(day)s, в то же время", day=name) if same else name
+
+
+def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
+    """Night, morning, day, evening: those that have times, in order."""
+    bounds = ((0, 6, _("Ночь")), (6, 12, _("Утро")), (12, 17, _("День")), (17, 24, _("Вечер")))
+    parts = []
+    for start, end, name in bounds:
+        inside = [time for time in day.times if start <= local_time(point.time_zone, time.starts_at).hour < end]
+        if inside:
+            parts.append((name, inside))
+    return parts
+
+
+def bookable_days(point: ServicePoint) -> tuple[date, date]:
+    today = local_day(point.time_zone, clock.now())
+    return today, today + timedelta(days=point.horizon_days)
+
+
+def nearest_day(wanted: str | None, first: date, last: date) -> date | None:
+    """The wished day, moved into the days that can be booked; None when nothing sensible was wished."""
+    try:
+        return max(first, min(date.fromisoformat(wanted or ""), last))
+    except ValueError:
+        return None
