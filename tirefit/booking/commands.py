@@ -157,7 +157,7 @@ def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: dat
 
 
 def _require_fit(hold: Hold, visit: Breakdown) -> None:
-    if hold.starts_at <= clock.now():
+    if hold.starts_at < clock.now():
         raise InThePast()
     if hold.ends_at - hold.starts_at < timedelta(minutes=visit.total_minutes):
         raise ServicesDoNotFit(starts_at=hold.starts_at, minutes=visit.total_minutes)

@@ -219,10 +219,11 @@ BEGIN SELECT RAISE(ABORT, '{OVERLAP_GUARD}'); END""",
 event.listen(
     Base.metadata,
     "before_create",
-    DDL("CREATE EXTENSION IF NOT EXISTS btree_gist").execute_if(dialect="postgresql"),
+    DDL("CREATE EXTENSION IF NOT EXISTS btree_gist").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 for _trigger in SQLITE_GUARD.values():
-    event.listen(Reservation.__table__, "after_create", DDL(_trigger).execute_if(dialect="sqlite"))
+    _make = DDL(_trigger).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    event.listen(Reservation.__table__, "after_create", _make)
 
 
 def overlap_guard_is_there(connection: Connection) -> bool:

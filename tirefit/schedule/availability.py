@@ -193,7 +193,7 @@ def refusal(point: ServicePoint, starts_at: datetime, minutes: int | None) -> Pr
     nobody else has it (SlotTaken).
     """
     start, end = bookable_span(point)
-    if starts_at <= clock.now():
+    if starts_at < clock.now():
         return InThePast()
     if starts_at < start:
         return TooSoon(lead_minutes=point.lead_minutes)

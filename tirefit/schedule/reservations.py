@@ -188,8 +188,9 @@ def turn_into_booking(hold: Hold) -> int:
         update(Reservation)
         .where(Reservation.id == hold.reservation_id, Reservation.kind == "hold")
         .values(kind="booking", expires_at=None, holder=None)
+        .returning(Reservation.id)
     )
-    if turned.rowcount != 1:
+    if turned.first() is None:
         raise HoldExpired()
     return hold.reservation_id
 
@@ -248,16 +249,19 @@ def _insert(values: dict[str, Any]) -> int | None:
         raise
 
 
-def _purge_expired(post_id: int, span: Span) -> int:
-    """Delete the expired holds that stand in the way of this time; → how many there were."""
-    return db.session.execute(
-        delete(Reservation).where(
+def _purge_expired(post_id: int, span: Span) -> bool:
+    """Delete the expired holds that stand in the way of this time; → whether there were any."""
+    gone = db.session.execute(
+        delete(Reservation)
+        .where(
             Reservation.service_post_id == post_id,
             Reservation.starts_at < span[1],
             Reservation.ends_at > span[0],
             Reservation.expires_at <= clock.now(),
         )
-    ).rowcount
+        .returning(Reservation.id)
+    )
+    return gone.first() is not None
 
 
 def _is_offered(point_id: int, post_id: int, span: Span) -> bool:
