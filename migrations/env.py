@@ -60,7 +60,7 @@ def prepare_postgresql(connection):
 
 
 def require_whole(connection, heads):
-    """Raise, and so undo the migration, if it left rows that refer to nothing, or the newest schema without its guard."""
+    """Raise, and so undo the migration, if it left rows that refer to nothing or a newest schema without its guard."""
     if connection.dialect.name == "sqlite":
         orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if orphans:
@@ -70,7 +70,7 @@ def require_whole(connection, heads):
         return
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        triggers = {name: sql for name, sql in found}
+        triggers = dict(found.all())
         wrong = sorted(name for name in {*triggers, *SQLITE_GUARD} if triggers.get(name) != SQLITE_GUARD.get(name))
     else:
         wrong = [] if overlap_guard_is_there(connection) else [OVERLAP_GUARD]

@@ -40,6 +40,6 @@ def downgrade():
 
 
 def within(column, least, most, default, check=None):
-    """The check stands at the column, not at the table: so SQLite can add it and drop it without rebuilding the table."""
+    """The check stands at the column: so SQLite adds and drops it without rebuilding the table."""
     bounds = sa.CheckConstraint(f"{column} BETWEEN {least} AND {most}", name=check or column)
     return sa.Column(column, sa.Integer, bounds, nullable=False, server_default=str(default))
