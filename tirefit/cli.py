@@ -10,12 +10,14 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
 
-from tirefit import jobs
+from tirefit import demo, jobs
+from tirefit.database import db
 from tirefit.jobs import periodic, runner
+from tirefit.models import OVERLAP_GUARD, overlap_guard_is_there
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, worker, scheduler):
+    for command in (serve, worker, scheduler, demo_):
         app.cli.add_command(command)
 
 
@@ -48,13 +50,38 @@ def scheduler() -> None:
         periodic.keep_time(_redis_url())
 
 
+@click.command("demo")
+@with_appcontext
+def demo_() -> None:
+    """Fill an empty database with two believable stations and bookings around now."""
+    logins = demo.load_demo()
+    if not logins:
+        click.echo("The database has a station already; the demo is for an empty one. Nothing was changed.")
+    _show(logins)
+
+
 def _prepare_database() -> None:
     flask_migrate.upgrade()
+    if not overlap_guard_is_there(db.session.connection()):
+        raise runner.CannotStart(
+            f"the database lacks {OVERLAP_GUARD}, which keeps a time from being sold twice. Restore it from a backup,"
+            " or make the newest migration again (docs/how-it-works.md)."
+        )
+    if current_app.config["DEMO"]:
+        _show(demo.load_demo())
+
+
+def _show(logins: list[demo.Login]) -> None:
+    """Passwords are shown this once; only their hashes are kept."""
+    if logins:
+        click.echo("A demo network has been made. Sign in at /login; the passwords are shown only now:")
+    for login in logins:
+        click.echo(f"  {login.role:8} {login.email:24} {login.password}")
 
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """A queue that is gone is no fault of ours: the supervisor starts this process again, and a traceback helps nobody."""
+    """A queue that is gone is no fault of ours: the supervisor starts this process again. A traceback helps nobody."""
     try:
         yield
     except RedisError as error:

@@ -234,7 +234,7 @@ def _load_for_change(booking_id: int) -> Booking:
 def _move(booking: Booking, target: str, event: str, actor: str, user_id: int | None) -> None:
     before = {"status": booking.status}
     booking.status = target
-    booking.revision += 1
+    booking.revision += event in states.NEWS
     moments = {"arrived": "arrived_at", "in_progress": "started_at", "completed": "completed_at"}
     if target in moments:
         setattr(booking, moments[target], clock.now())

@@ -32,6 +32,11 @@ TRANSITIONS = {
 }
 
 
+# What changes for the customer, and so makes a new version of the booking: letters about the one before are void. That
+# the car has arrived or is being worked on is no news to its owner.
+NEWS = frozenset({"confirm", "cancel_by_customer", "cancel_by_station"})
+
+
 def target_of(event: str, status: str, actor: str) -> str | None:
     """Where `event` leads from `status`; None when the booking is already there (the same tap, sent twice).
 

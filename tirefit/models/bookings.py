@@ -75,7 +75,8 @@ class Booking(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     cancel_reason: Mapped[str] = mapped_column(default="", server_default="")
-    revision: Mapped[int] = mapped_column(default=1, server_default="1")  # grows with every change
+    # The version the customer knows: letters and calendar files go by it.
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
     service_point: Mapped[ServicePoint] = relationship(viewonly=True)
     post: Mapped[ServicePost] = relationship(viewonly=True)
