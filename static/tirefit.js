@@ -79,6 +79,14 @@ document.documentElement.classList.add("js");
     }
   });
 
+  addEventListener("click", ({ target }) => { if (target.closest("[data-print]")) print(); });
+
+  /* "Show the password" */
+  addEventListener("change", ({ target }) => {
+    const field = target.dataset.reveals && document.getElementById(target.dataset.reveals);
+    if (field) field.type = target.checked ? "text" : "password";
+  });
+
   /* Menus close when one looks elsewhere. */
   const close = (except) => all("details[data-menu][open]").forEach((menu) => {
     if (!menu.contains(except)) menu.open = false;

@@ -57,4 +57,4 @@ def _ways_on() -> dict[str, str | None]:
     slug = (request.view_args or {}).get("slug")
     at_station = slug and request.blueprint == "public" and request.endpoint != "public.station"
     onward = url_for("public.station", slug=slug) if at_station else url_for("public.stations")
-    return {"onward": onward, "here": None if request.method == "GET" else onward}
+    return {"onward": onward, "here": onward if request.method != "GET" or request.endpoint is None else None}

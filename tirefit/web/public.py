@@ -273,7 +273,7 @@ def _other_times(wish: Wish, problem: Problem) -> Answer:
         raise problem
     gone = picker.lost(wish.point, wish.starts_at, menu.visit.total_minutes, problem)
     day = local_day(wish.point.time_zone, wish.starts_at).isoformat()
-    return _picker(wish.point, menu, gone=gone, day=day), problem.status
+    return _picker(wish.point, menu, gone=gone, day=day, kept="typed" in session), problem.status
 
 
 def _contacts(token: str, held: Hold | None, wish: Wish, form: ContactsForm, problem: Problem | None = None) -> str:
