@@ -35,9 +35,7 @@ IMPATIENT: dict[str, Any] = {
 
 log = logging.getLogger(__name__)
 
-bell = (
-    threading.Event()
-)  # rung instead of the queue where there is none; the thread that then does the jobs waits on it
+bell = threading.Event()  # rung where there is no queue; the thread that does the jobs then waits on it
 
 
 def init_app(app: Flask) -> None:

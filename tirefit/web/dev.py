@@ -1,0 +1,85 @@
+"""The demo's mailbox: letters that a mail server would have carried away. Only in a demo without a mail server."""
+
+import email
+import email.policy
+import re
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+from flask import Blueprint, Response, abort, render_template
+from flask_babel import format_timedelta
+
+from tirefit import clock
+from tirefit.notifications import delivery
+from tirefit.web import headers, policy
+
+bp = Blueprint("dev", __name__, url_prefix="/dev/mail")
+
+MOST_SHOWN = 100
+FRAME = "allow-popups allow-popups-to-escape-sandbox"  # links in the letter open beside it; nothing else works in it
+FRAMED_LETTER = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox {FRAME}"
+
+
+@bp.before_request
+def only_in_a_demo() -> None:
+    if delivery.way() != "mailbox":
+        abort(404)
+
+
+@bp.get("")
+@policy.public
+def letters() -> str:
+    keys = sorted(delivery.demo_mailbox().keys(), key=_arrival, reverse=True)[:MOST_SHOWN]
+    return render_template("dev/letters.html", letters=[(key, _read(key), _age(key)) for key in keys])
+
+
+@bp.get("/<key>")
+@policy.public
+def letter(key: str) -> Response:
+    found = _read(key)
+    page = Response(render_template("dev/letter.html", key=key, letter=found, age=_age(key), frame=FRAME, part=_part))
+    page.headers["Content-Security-Policy"] = headers.POLICY + "; frame-src 'self'"
+    return page
+
+
+@bp.get("/<key>/html")
+@policy.public
+def html(key: str) -> Response:
+    """The letter as its reader sees it, with a policy of its own: its look is inline, and it may do nothing."""
+    page = Response(_part(_read(key), "html").replace("<head>", '<head><base target="_blank">', 1))
+    page.headers["Content-Security-Policy"] = FRAMED_LETTER
+    page.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return page
+
+
+@bp.get("/<key>/calendar.ics")
+@policy.public
+def calendar(key: str) -> Response:
+    file = Response(_part(_read(key), "calendar"), content_type="text/calendar; charset=utf-8")
+    file.headers["Content-Disposition"] = 'attachment; filename="tirefit.ics"'
+    return file
+
+
+def _read(key: str) -> EmailMessage:
+    try:
+        content = delivery.demo_mailbox().get_bytes(key)
+    except KeyError:
+        abort(404)
+    return email.message_from_bytes(content, policy=email.policy.default)  # type: ignore[return-value]
+
+
+def _part(letter: EmailMessage, subtype: str) -> Any:
+    part = next(part for part in letter.walk() if part.get_content_type() == f"text/{subtype}")
+    return part.get_content()
+
+
+def _age(key: str) -> str:
+    arrived = datetime.fromtimestamp(_arrival(key)[0], UTC)
+    return str(format_timedelta(arrived - clock.now(), granularity="second", add_direction=True))
+
+
+def _arrival(key: str) -> tuple[int, int]:
+    """A Maildir's names begin with the second and the microsecond of the arrival."""
+    found = re.match(r"(\d+)\.M(\d+)", key)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
