@@ -6,6 +6,7 @@ Read this file first: `create_app` is the table of contents of the program.
 from typing import Any
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tirefit import cli, config, i18n, jobs, web
 from tirefit.database import engine_options
@@ -28,6 +29,8 @@ def create_app(**overrides: Any) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings["DATABASE_URL"],
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings["DATABASE_URL"]),
     )
+    if hops := settings["PROXY_HOPS"]:  # only then does a header say who asks, and how
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
