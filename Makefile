@@ -6,6 +6,7 @@ TESTS ?= tests
 
 .PHONY: help run test check bench e2e lock
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # six processes import the program: compiled once, they start in a second
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'

@@ -8,7 +8,8 @@ from tirefit.jobs import runner
 app = create_app()
 
 
-def with_jobs() -> Flask:
-    """The same app, doing the jobs itself: what the supervisor serves where no queue can run."""
-    runner.run_in_threads(app)
+def app_with_jobs() -> Flask:
+    """What `flask web` serves: the app, and where there is no queue also a thread that does the jobs."""
+    if not app.config["REDIS_URL"]:
+        runner.run_in_threads(app)
     return app

@@ -4,11 +4,13 @@ A test that asks for `app` (or anything made of it) runs twice, on SQLite and on
 The cast stands in factories.py, the servers in services.py.
 """
 
+import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import flask_migrate
@@ -24,7 +26,7 @@ from werkzeug.test import TestResponse
 
 from tests import factories, pages
 from tests.factories import MONDAY, kyiv
-from tests.services import MailServer, Services
+from tests.services import MailServer, Services, chromium
 from tirefit import create_app
 from tirefit.database import WRITE, db
 from tirefit.models import ServicePoint, User
@@ -38,6 +40,8 @@ services_key = pytest.StashKey[Services]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not chromium() and os.environ.get("TIREFIT_REQUIRE_BROWSER"):
+        raise pytest.UsageError("the browser tests are asked for, and there is no Chromium (scripts/install-chromium)")
     started_elsewhere = getattr(config, "workerinput", {}).get("services")
     config.stash[services_key] = Services(started_elsewhere)
     config.add_cleanup(config.stash[services_key].close)
@@ -46,6 +50,15 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node) -> None:
     node.workerinput["services"] = node.config.stash[services_key].start_all()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path.name == "e2e" and not chromium() else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not chromium():
+        terminalreporter.write_line("The browser tests did not run: no Chromium here. `make e2e` installs one.")
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def _refuse_inline(root: Element, where: str) -> None:
             continue
         assert element.tag != "style", f"{where}: a <style> in the page"
         assert element.tag != "script" or element.get("src"), f"{where}: a script in the page"
-        for name in element.keys():
+        for name in element.attrib:
             assert name != "style", f"{where}: style={element.get(name)!r}"
             assert not re.match(r"on|hx-on", name), f"{where}: {name}={element.get(name)!r}"
 

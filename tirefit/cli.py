@@ -17,7 +17,7 @@ from tirefit.models import OVERLAP_GUARD, overlap_guard_is_there
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, worker, scheduler, demo_):
+    for command in (serve, web, worker, scheduler, demo_):
         app.cli.add_command(command)
 
 
@@ -32,6 +32,13 @@ def serve() -> None:
         click.echo(f"TireFit already runs here: {where}. Nothing to do.")
     except runner.CannotStart as reason:
         raise click.ClickException(str(reason)) from None
+
+
+@click.command()
+@with_appcontext
+def web() -> None:
+    """Serve the pages alone. Without REDIS_URL it also does the jobs."""
+    runner.serve_pages(current_app.config["PORT"])
 
 
 @click.command()

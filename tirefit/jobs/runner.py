@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
 from redis import Redis, RedisError
 
 from tirefit.config import ROOT
@@ -57,6 +60,7 @@ class Child:
     name: str
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
+    if_orphaned: signal.Signals = signal.SIGKILL  # whatever it was doing, the database is the truth
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     next_start: float = 0.0
@@ -95,7 +99,7 @@ class Child:
             env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl+C reaches the supervisor alone, which then stops the others in order
-            preexec_fn=die_with(os.getpid()),
+            preexec_fn=die_with(os.getpid(), self.if_orphaned),
         )
 
     def _kill_group(self) -> None:
@@ -135,6 +139,23 @@ def serve(instance: Path, port: int, redis_url: str | None, prepare: Callable[[]
         finally:
             for child in reversed(children):
                 child.stop()
+
+
+def serve_pages(port: int) -> None:
+    """Be the web server, and do the jobs too where there is no queue. Its workers are forks of this process."""
+    Granian(
+        "app:app_with_jobs",
+        factory=True,
+        interface=Interfaces.WSGI,
+        port=port,
+        workers=WEB_WORKERS,
+        blocking_threads=WEB_THREADS,
+        backpressure=512,  # requests that wait in a worker; more are answered with 503
+        respawn_failed_workers=True,
+        respawn_interval=FIRST_DELAY,
+        workers_kill_timeout=int(PATIENCE) - 2,
+        log_level=LogLevels.warning,
+    ).serve()
 
 
 def run_in_threads(app: Flask) -> Callable[[], None]:
@@ -182,15 +203,15 @@ def valkey_command(binary: Path, socket_path: Path, folder: Path) -> list[str]:
     return [str(binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
-def die_with(supervisor: int) -> Callable[[], None] | None:
-    """On Linux the kernel ends a child when its supervisor dies, even by kill -9. Elsewhere only a clean stop does."""
+def die_with(parent: int, sign: signal.Signals) -> Callable[[], None] | None:
+    """On Linux the kernel ends a child when its parent dies, even by kill -9. Elsewhere only a clean stop does."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork: afterwards only simple calls are safe
 
     def before_exec() -> None:
-        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != supervisor:  # it died between the fork and here
+        prctl(1, sign)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died between the fork and here
             os._exit(1)
 
     return before_exec
@@ -203,18 +224,10 @@ def say(line: str) -> None:
 
 def _children(port: int, redis_url: str | None, valkey: Child | None) -> list[Child]:
     """In the order of starting: what the others need comes first."""
-    flask = [sys.executable, "-m", "flask", "--app", "app"]
+    names = ("worker", "scheduler", "web") if redis_url else ("web",)
     environment = {"TIREFIT_REDIS_URL": redis_url or "", "TIREFIT_PORT": str(port)}
-    target = ["app:app"] if redis_url else ["--factory", "app:with_jobs"]
-    web = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", str(WEB_WORKERS), "--respawn-failed-workers", "--respawn-interval", "0.2"),
-        *("--blocking-threads", str(WEB_THREADS), "--backpressure", "512"),
-        *("--workers-kill-timeout", "10", "--log-level", "warning", *target),
-    ]
-    children = [Child("web", web, environment)]
-    if redis_url:
-        children[:0] = [Child(name, [*flask, name], environment) for name in ("worker", "scheduler")]
+    children = [Child(name, [sys.executable, "-m", "flask", "--app", "app", name], environment) for name in names]
+    children[-1].if_orphaned = signal.SIGTERM  # it has workers of its own to take with it
     if valkey:
         children.insert(0, valkey)
     return children
