@@ -46,7 +46,13 @@ document.documentElement.classList.add("js");
     }
   };
 
-  const renew = () => { holds(); reveal(); };
+  /* Whose device keeps another time is told whose clock the page goes by. */
+  const zones = () => all("[data-zone]").forEach((note) => {
+    const now = new Date();
+    note.hidden = now.toLocaleString("en", { timeZone: note.dataset.zone }) === now.toLocaleString("en");
+  });
+
+  const renew = () => { holds(); reveal(); zones(); };
   addEventListener("DOMContentLoaded", renew);
 
   /* htmx: an answer to a person's choice moves the focus where its element says; a poll never does. */

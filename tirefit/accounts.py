@@ -47,7 +47,7 @@ _nobody = _hasher.hash(secrets.token_hex(16))  # so that an unknown person takes
 def sign_in(email: str, password: str, address: str) -> str:
     """Open a session for whoever e-mail and password belong to; → its token, known to the browser alone.
 
-    Raises WrongCredentials, the same for an unknown person, a wrong password and a closed account, and in the same time.
+    Raises WrongCredentials, the same for an unknown person, a wrong password and a closed account, and as late.
     Raises TooManyAttempts after ten failures of one account or from one address within five minutes, for the right
     password too.
     """
@@ -89,6 +89,13 @@ def add_user(
 
     Without `password` one is made. Raises EmailTaken, UnknownStation, PasswordUnfit.
     """
+    return write_user(email, role, _places(role, stations), name=name, password=password, locale=locale)
+
+
+def write_user(
+    email: str, role: str, point_ids: Sequence[int | None], *, name: str = "", password: str = "", locale: str = "ru"
+) -> str:
+    """Inside a command: what `add_user` does, for stations known by id (an admin's is None)."""
     email, password = fold_email(email), _fold(password) or new_password()
     if len(password) < SHORTEST_PASSWORD or not _is_password(password):
         raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
@@ -101,7 +108,7 @@ def add_user(
         locale=locale,
         created_at=clock.now(),
     )
-    user.roles = [UserRole(role=role, service_point_id=point_id) for point_id in _places(role, stations)]
+    user.roles = [UserRole(role=role, service_point_id=point_id) for point_id in point_ids]
     db.session.add(user)
     return password
 
@@ -168,9 +175,7 @@ def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> str:
 
 @command
 def _note_visit(token_hash: str) -> None:
-    db.session.execute(
-        update(UserSession).where(UserSession.token_hash == token_hash).values(last_seen_at=clock.now())
-    )
+    db.session.execute(update(UserSession).where(UserSession.token_hash == token_hash).values(last_seen_at=clock.now()))
 
 
 def _places(role: str, slugs: Sequence[str]) -> list[int | None]:
@@ -178,9 +183,7 @@ def _places(role: str, slugs: Sequence[str]) -> list[int | None]:
         return [None]
     found = {
         row.slug: row.id
-        for row in db.session.execute(
-            select(ServicePoint.slug, ServicePoint.id).where(ServicePoint.slug.in_(slugs))
-        )
+        for row in db.session.execute(select(ServicePoint.slug, ServicePoint.id).where(ServicePoint.slug.in_(slugs)))
     }
     unknown = sorted(set(slugs) - set(found))
     if unknown or not found:

@@ -193,6 +193,12 @@ def preview_post_schedule(
     return _difference(post.service_point, [pace], load_hours(post.service_point), first_day or first, last_day or last)
 
 
+def preview_new_post(point: ServicePoint, *, slot_duration: int, active: bool) -> Difference:
+    """What `create_post` would add to the offer. Writes nothing."""
+    _require_length(slot_duration)
+    return _difference(point, [Pace(0, 0, slot_duration, active)], load_hours(point), *offered_days(point))
+
+
 @command
 def save_template(
     point_id: int, windows: Sequence[tuple[int, int, int]], *, name: str, template_id: int | None = None

@@ -24,7 +24,12 @@ def init_app(app: Flask) -> None:
         station_time,
         station_date,
         station_date_short,
+        station_day,
         station_day_name,
+        short_day,
+        weekday_day,
+        day_of_week,
+        clock_time,
         station_moment,
         station_iso,
         zone_name,
@@ -68,6 +73,30 @@ def station_day_name(day: date, point: ServicePoint) -> str:
     if ahead in (0, 1):
         return _("Завтра") if ahead else _("Сегодня")
     return weekday_name(day)
+
+
+def station_day(moment: datetime, point: ServicePoint) -> date:
+    return local_day(point.time_zone, moment)
+
+
+def short_day(day: date) -> str:
+    """24 ноября"""
+    return format_date(day, "d MMMM", locale=i18n.language())
+
+
+def weekday_day(day: date) -> str:
+    """Вт 24"""
+    return sentence(format_date(day, "EEE d", locale=i18n.language()))
+
+
+def day_of_week(weekday: int) -> str:
+    """Пн for 0, …, Вс for 6"""
+    return sentence(format_date(date(2024, 1, 1 + weekday), "EEE", locale=i18n.language()))  # that 1st was a Monday
+
+
+def clock_time(minute: int) -> str:
+    """Minutes after midnight as 09:00; what goes past midnight as 26:00, like in the form."""
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def station_moment(moment: datetime, point: ServicePoint) -> str:

@@ -1,0 +1,356 @@
+"""A station's day as its people see it: posts beside each other, time downwards, and what wants attention.
+
+Only reads. What is free comes from schedule.availability, when posts are open from schedule.windows; here they are put
+together with the bookings, with one set of statements for a whole day.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import groupby
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from tirefit import clock
+from tirefit.database import db
+from tirefit.models import (
+    LIVE,
+    Booking,
+    BookingEvent,
+    Notification,
+    Reservation,
+    ScheduleException,
+    ServicePoint,
+    ServicePost,
+    User,
+)
+from tirefit.schedule import grid
+from tirefit.schedule.availability import load_posts
+from tirefit.schedule.slots import load_hours
+from tirefit.schedule.windows import Span, day_span, local_day, local_time, opening_windows
+
+LATE_AFTER = timedelta(minutes=10)
+A_DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+AN_HOUR = timedelta(hours=1)
+STEP = 5  # minutes: the page's positions are classes in these steps
+
+OCCUPYING = {"arrived", "in_progress", "completed", "pending", "confirmed"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A stretch of a post's time that is not free. `state` is how it looks and what it is called.
+
+    pending, booked, late, unmarked (a day that is over, and nobody said what became of it), arrived, work, over (in
+    work past its end), done, noshow, cancelled; hold, walk_in, block; and from the hours: break, shut.
+    """
+
+    state: str
+    starts_at: datetime
+    ends_at: datetime
+    post: ServicePost
+    booking: Booking | None = None
+    reason: str = ""
+    over_minutes: int = 0
+
+
+@dataclass(frozen=True)
+class Column:
+    """A post on this day: cards in order, and its free slots in its own step."""
+
+    post: ServicePost
+    cards: tuple[Card, ...]
+    free: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Something a person of the station should look at now: over, late, unmarked, waiting, letter, outside."""
+
+    kind: str
+    cards: tuple[Card, ...]
+    minutes: int = 0
+
+
+@dataclass(frozen=True)
+class Day:
+    """Everything the board shows. `starts_at` and `ends_at` are the page's axis of time."""
+
+    point: ServicePoint
+    date: date
+    now: datetime
+    starts_at: datetime
+    ends_at: datetime
+    columns: tuple[Column, ...]
+    cards: tuple[Card, ...]  # of customers, by time; cancelled ones too
+    attention: tuple[Attention, ...]
+    is_open: bool
+    reason: str  # why the day is not as its weekday
+    load: int  # percent of the open time that is taken
+
+    @property
+    def minutes(self) -> int:
+        return (self.ends_at - self.starts_at) // MINUTE
+
+    @property
+    def is_today(self) -> bool:
+        return self.date == local_day(self.point.time_zone, self.now)
+
+    @property
+    def shows_now(self) -> bool:
+        return self.starts_at <= self.now < self.ends_at
+
+    @property
+    def hours(self) -> list[datetime]:
+        """Full hours of the axis; on the night the clock goes back, one wall time comes twice."""
+        return [self.starts_at + n * AN_HOUR for n in range(-(-self.minutes // 60))]
+
+    @property
+    def by_hour(self) -> list[tuple[datetime, list[Card]]]:
+        """The same cards in one row, under the full hours they begin in."""
+        groups = groupby(self.cards, key=lambda card: card.starts_at - _past_the_hour(self.point, card.starts_at))
+        return [(hour, list(cards)) for hour, cards in groups]
+
+    def state_of(self, booking: Booking) -> str:
+        return state_of(booking, self.point, self.now)
+
+    def at(self, moment: datetime) -> int:
+        """Where a moment is, in minutes from the top, in steps of five."""
+        inside = min(max(moment, self.starts_at), self.ends_at)
+        return (inside - self.starts_at) // MINUTE // STEP * STEP
+
+    def length(self, start: datetime, end: datetime) -> int:
+        return max(STEP, self.at(end) - self.at(start))
+
+    def count(self, *states: str) -> int:
+        return sum(card.state in states for card in self.cards)
+
+    @property
+    def total(self) -> int:
+        return len(self.cards) - self.count("cancelled", "hold")
+
+
+def load_day(point: ServicePoint, day: date) -> Day:
+    """The board of one local day of a station, 23, 24 or 25 hours long."""
+    now, span = clock.now(), day_span(point.time_zone, day)
+    posts = {post.id: post for post in point.posts}
+    hours = load_hours(point)
+    windows = {id: _inside(opening_windows(hours, id, day - A_DAY, day), span) for id in posts}
+    bookings = _bookings(point, span)
+    cards = [_card(booking, posts[booking.service_post_id], point, now) for booking in bookings]
+    cards += [_other_card(found, posts[found.service_post_id]) for found in _other_reservations(point, span)]
+    cards.sort(key=lambda card: (card.starts_at, card.post.post_number))
+    shown = [post for post in posts.values() if post.active or any(card.post is post for card in cards)]
+    starts_at, ends_at = _axis(point, span, [windows[post.id] for post in shown], cards)
+    free = {
+        post.service_post_id: [
+            cell for cell in grid.free_cells(post.slots, post.taken) if span[0] <= cell[0] < span[1] and cell[0] >= now
+        ]
+        for post in load_posts(point.id, span)
+    }
+    is_open = any(windows[post.id] for post in shown if post.active)
+    return Day(
+        point=point,
+        date=day,
+        now=now,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        columns=tuple(
+            _column(post, cards, windows[post.id], free.get(post.id, []), (starts_at, ends_at)) for post in shown
+        ),
+        cards=tuple(card for card in cards if card.state != "block"),
+        attention=tuple(_attention(point, cards, windows, bookings)),
+        is_open=is_open,
+        reason=_reason(point, day) if (None, day) in hours.exceptions else "",
+        load=_load([windows[post.id] for post in shown if post.active], cards),
+    )
+
+
+def load_of_posts(point: ServicePoint, first_day: date, days: int) -> dict[int, int]:
+    """What part of each post's open time is taken on these local days, in percent."""
+    last_day = first_day + (days - 1) * A_DAY
+    span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
+    posts = {post.id: post for post in point.posts}
+    hours = load_hours(point)
+    cards = [_card(booking, posts[booking.service_post_id], point, clock.now()) for booking in _bookings(point, span)]
+    cards += [_other_card(found, posts[found.service_post_id]) for found in _other_reservations(point, span)]
+    return {
+        id: _load(
+            [_inside(opening_windows(hours, id, first_day - A_DAY, last_day), span)],
+            [card for card in cards if card.post is post],
+        )
+        for id, post in posts.items()
+    }
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One line of a booking's history: what happened, when, and who did it (the name of a person of the station)."""
+
+    at: datetime
+    event: str
+    actor: str
+    name: str
+
+
+def history(booking: Booking) -> list[Trace]:
+    """What became of a booking, oldest first."""
+    found = db.session.execute(
+        select(BookingEvent.at, BookingEvent.event, BookingEvent.actor, User.name)
+        .outerjoin(User, User.id == BookingEvent.user_id)
+        .where(BookingEvent.booking_id == booking.id)
+        .order_by(BookingEvent.id)
+    )
+    return [Trace(at, event, actor, name or "") for at, event, actor, name in found]
+
+
+def state_of(booking: Booking, point: ServicePoint, now: datetime) -> str:
+    """How a booking stands at this moment: its status, and what the clock adds to it."""
+    if booking.status == "confirmed":
+        if local_day(point.time_zone, booking.starts_at) < local_day(point.time_zone, now):
+            return "unmarked"
+        return "late" if now >= booking.starts_at + LATE_AFTER else "booked"
+    if booking.status == "in_progress":
+        return "over" if now > booking.ends_at else "work"
+    same = {"pending": "pending", "arrived": "arrived", "completed": "done", "no_show": "noshow"}
+    return same.get(booking.status, "cancelled")
+
+
+def _card(booking: Booking, post: ServicePost, point: ServicePoint, now: datetime) -> Card:
+    state = state_of(booking, point, now)
+    over = (now - booking.ends_at) // MINUTE if state == "over" else 0
+    return Card(state, booking.starts_at, booking.ends_at, post, booking, over_minutes=over)
+
+
+def _other_card(found: Reservation, post: ServicePost) -> Card:
+    return Card(found.kind, found.starts_at, found.ends_at, post, reason=found.reason)
+
+
+def _column(
+    post: ServicePost, cards: Sequence[Card], windows: Sequence[Span], free: Sequence[Span], axis: Span
+) -> Column:
+    """A post's cards on top of the hours at which it does not work.
+
+    What is over (done, did not come) has given back the rest of its time: it is drawn up to whatever comes after it.
+    """
+    mine = [card for card in cards if card.post is post and card.state != "cancelled"]
+    live = [card for card in mine if card.state not in ("done", "noshow")]
+    starts = sorted({card.starts_at for card in live} | {start for start, _ in free})
+    drawn = list(live)
+    for card in mine:
+        if card.state in ("done", "noshow"):
+            next_start = next((start for start in starts if start > card.starts_at), card.ends_at)
+            overlaps = any(other.starts_at <= card.starts_at < other.ends_at for other in live)
+            if not overlaps and card.starts_at not in starts:
+                drawn.append(replace(card, ends_at=min(card.ends_at, next_start)))
+    closed = [
+        Card("break" if windows and windows[0][0] < start and end < windows[-1][1] else "shut", start, end, post)
+        for start, end in grid.gaps(axis, windows)
+    ]
+    return Column(post, (*closed, *sorted(drawn, key=lambda card: card.starts_at)), tuple(free))
+
+
+def _attention(
+    point: ServicePoint, cards: Sequence[Card], windows: dict[int, list[Span]], bookings: Sequence[Booking]
+) -> Iterable[Attention]:
+    """The most urgent first; in each kind the oldest first."""
+    now = clock.now()
+    for state in ("over", "late", "unmarked"):
+        for card in cards:
+            if card.state == state:
+                since = card.ends_at if state == "over" else card.starts_at
+                yield Attention(state, (card,), (now - since) // MINUTE)
+    if waiting := tuple(card for card in cards if card.state == "arrived"):
+        yield Attention("waiting", waiting)
+    undelivered = _undelivered(bookings)
+    for card in cards:
+        if card.booking is not None and card.booking.id in undelivered:
+            yield Attention("letter", (card,))
+    for card in cards:
+        is_live = card.booking is not None and card.booking.status in LIVE
+        if is_live and any(grid.gaps((card.starts_at, card.ends_at), windows[card.post.id])):
+            yield Attention("outside", (card,))
+
+
+def _load(windows: Iterable[Sequence[Span]], cards: Iterable[Card]) -> int:
+    offered = sum((end - start) // MINUTE for of_post in windows for start, end in of_post)
+    offered -= sum((card.ends_at - card.starts_at) // MINUTE for card in cards if card.state == "block")
+    taken = sum(
+        (card.ends_at - card.starts_at) // MINUTE
+        for card in cards
+        if card.state == "walk_in" or (card.booking is not None and card.booking.status in OCCUPYING)
+    )
+    return min(100, round(100 * taken / offered)) if offered > 0 else 0
+
+
+def _axis(point: ServicePoint, day: Span, windows: Iterable[Sequence[Span]], cards: Iterable[Card]) -> Span:
+    """From the full hour before the first thing of the day to the full hour after the last one."""
+    spans = [span for of_post in windows for span in of_post]
+    spans += [(card.starts_at, card.ends_at) for card in cards if card.state != "cancelled"]
+    if not spans:
+        return day
+    first, last = max(day[0], min(start for start, _ in spans)), min(day[1], max(end for _, end in spans))
+    return first - _past_the_hour(point, first), min(day[1], last + -_past_the_hour(point, last) % AN_HOUR)
+
+
+def _past_the_hour(point: ServicePoint, moment: datetime) -> timedelta:
+    local = local_time(point.time_zone, moment)
+    return timedelta(minutes=local.minute, seconds=local.second)
+
+
+def _inside(spans: Iterable[Span], limits: Span) -> list[Span]:
+    cut = [(max(start, limits[0]), min(end, limits[1])) for start, end in spans]
+    return [(start, end) for start, end in cut if start < end]
+
+
+def _bookings(point: ServicePoint, span: Span) -> Sequence[Booking]:
+    touching = select(Booking).where(
+        Booking.service_point_id == point.id,
+        Booking.starts_at > span[0] - A_DAY,  # none is longer than a day
+        Booking.starts_at < span[1],
+        Booking.ends_at > span[0],
+    )
+    return db.session.scalars(
+        touching.options(joinedload(Booking.car_type), selectinload(Booking.lines)).order_by(Booking.starts_at)
+    ).all()
+
+
+def _other_reservations(point: ServicePoint, span: Span) -> Sequence[Reservation]:
+    """Holds, walk-ins and blocks. An expired hold is as good as none."""
+    return db.session.scalars(
+        select(Reservation).where(
+            Reservation.service_point_id == point.id,
+            Reservation.kind != "booking",
+            Reservation.starts_at > span[0] - A_DAY,
+            Reservation.starts_at < span[1],
+            Reservation.ends_at > span[0],
+            or_(Reservation.expires_at.is_(None), Reservation.expires_at > clock.now()),
+        )
+    ).all()
+
+
+def _undelivered(bookings: Sequence[Booking]) -> set[int]:
+    """Whose letters to the customer have failed for good."""
+    failed = (
+        select(Notification.booking_id)
+        .join(Booking, Booking.id == Notification.booking_id)
+        .where(
+            Notification.booking_id.in_([booking.id for booking in bookings]),
+            Notification.state == "failed",
+            Notification.recipient == Booking.customer_email,
+        )
+    )
+    return set(db.session.scalars(failed)) if bookings else set()
+
+
+def _reason(point: ServicePoint, day: date) -> str:
+    found = db.session.scalar(
+        select(ScheduleException.reason).where(
+            ScheduleException.service_point_id == point.id,
+            ScheduleException.service_post_id.is_(None),
+            ScheduleException.day == day,
+        )
+    )
+    return found or ""

@@ -1,0 +1,58 @@
+"""HTTP: read the request, ask one question or give one command, show a page. No rules of the trade live here."""
+
+from datetime import date
+
+from flask import Flask
+from werkzeug.routing import BaseConverter, ValidationError
+
+from tirefit.web import account, assets, board, dev, errors, filters, headers, health, manage, policy, public
+
+
+class Slug(BaseConverter):
+    """A station's name in an address."""
+
+    regex = "[a-z0-9-]{1,80}"
+
+
+class Token(BaseConverter):
+    """A secret in an address: 128 bits in base64url."""
+
+    regex = "[A-Za-z0-9_-]{22}"
+
+
+class Day(BaseConverter):
+    """A date in an address: 2026-11-24."""
+
+    regex = "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
+
+    def to_python(self, value: str) -> date:
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValidationError from None
+
+    def to_url(self, value: date) -> str:
+        return value.isoformat()
+
+
+def init_app(app: Flask) -> None:
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-tirefit" if app.config["HTTPS"] else "tirefit",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=app.config["HTTPS"],
+        MAX_CONTENT_LENGTH=256 * 1024,
+        MAX_FORM_PARTS=500,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form may wait for its customer
+        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer; our pages send none, because links are secrets
+    )
+    app.url_map.converters.update(slug=Slug, token=Token, day=Day)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    policy.init_app(app)
+    headers.init_app(app)
+    assets.init_app(app)
+    filters.init_app(app)
+    errors.init_app(app)
+    for audience in (public, account, board, manage):
+        app.register_blueprint(audience.bp)
+    app.register_blueprint(health.bp)
+    app.register_blueprint(dev.bp)

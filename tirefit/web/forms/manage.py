@@ -1,0 +1,215 @@
+"""What a station's manager sends: a post, a week, a day off. Forms check shape, the domain decides the rest."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, DateField, Field, HiddenField, RadioField, StringField, ValidationError
+from wtforms.validators import InputRequired
+
+from tirefit.models import ScheduleTemplate, ServicePost
+from tirefit.schedule.slots import LONGEST, SHORTEST
+from tirefit.web.forms.text import fit
+
+CHIPS = (20, 30, 40, 45, 60)  # minutes that most posts have
+OTHER = "other"
+BREAKS = 2  # a day has room for, and for as many as it already has
+FARTHEST = timedelta(days=730)
+
+Window = tuple[int, int, int]  # weekday, opens, closes
+
+
+class WholeNumber(Field):
+    """Digits. What was typed instead is shown again."""
+
+    data: int | str
+
+    def __init__(self, label: Any, lowest: int, highest: int, message: Any, **kwargs: Any) -> None:
+        super().__init__(label, **kwargs)
+        self.lowest, self.highest, self.message = lowest, highest, message
+
+    def process_formdata(self, values: Sequence[str]) -> None:
+        typed = (values[0] if values else "").strip()
+        self.data = int(typed) if re.fullmatch(r"[0-9]{1,9}", typed) else typed[:20]
+
+    def pre_validate(self, form: FlaskForm) -> None:
+        if not isinstance(self.data, int) or not self.lowest <= self.data <= self.highest:
+            raise ValidationError(self.message)
+
+
+class Line(StringField):
+    """One line of text that can be kept and shown."""
+
+    def __init__(self, label: Any, longest: int, **kwargs: Any) -> None:
+        super().__init__(label, **kwargs)
+        self.longest = longest
+
+    def pre_validate(self, form: FlaskForm) -> None:
+        line = fit(self.data or "")
+        if line is None or len(line) > self.longest:
+            self.data = "" if line is None else line[: self.longest]
+            raise ValidationError(_l("Одна строка обычного текста, не длиннее %(count)s знаков", count=self.longest))
+        self.data = line
+
+
+class PostForm(FlaskForm):
+    """A post. `seen` is what its fields held when the page was made: two people do not overwrite each other."""
+
+    post_number = WholeNumber(_l("Номер"), 1, 999, _l("Введите номер от 1 до 999"))
+    name = Line(_l("Название"), 60)
+    slot = RadioField(
+        _l("Длительность слота"),
+        choices=[(str(minutes), str(minutes)) for minutes in CHIPS] + [(OTHER, _l("другая"))],
+        validate_choice=False,
+    )
+    slot_other = StringField(_l("Сколько минут"))
+    description = Line(_l("Что обслуживает"), 120)
+    active = BooleanField(_l("Принимает онлайн-запись"))
+    seen = HiddenField()
+
+    @property
+    def slot_duration(self) -> int:
+        """Minutes, once the form has been found valid."""
+        return int(self.slot_other.data if self.slot.data == OTHER else self.slot.data)
+
+    def validate_slot(self, field: Field) -> None:
+        typed = str((self.slot_other.data if field.data == OTHER else field.data) or "").strip()
+        if not re.fullmatch(r"[0-9]{1,4}", typed) or not SHORTEST <= int(typed) <= LONGEST:
+            self.slot_other.data = (self.slot_other.data or "")[:20]
+            raise ValidationError(_l("Введите от %(low)s до %(high)s минут", low=SHORTEST, high=LONGEST))
+
+    @classmethod
+    def of(cls, post: ServicePost) -> "PostForm":
+        slot = str(post.slot_duration) if post.slot_duration in CHIPS else OTHER
+        return cls(
+            formdata=None,
+            data={
+                "post_number": post.post_number,
+                "name": post.name,
+                "slot": slot,
+                "slot_other": post.slot_duration if slot == OTHER else "",
+                "description": post.description,
+                "active": post.active,
+                "seen": seen(post),
+            },
+        )
+
+
+def seen(post: ServicePost) -> str:
+    return f"{post.post_number}|{post.slot_duration}|{post.active:d}|{post.name}|{post.description}"
+
+
+class WeekForm:
+    """A week as people write it: from, to, and breaks for each weekday; an empty row is a day off.
+
+    Not a WTForms form: its fields are a table. `rows[weekday]` holds what was typed, `errors[weekday]` what is wrong.
+    """
+
+    def __init__(self, name: str, rows: list[list[str]], seen: str) -> None:
+        self.name, self.rows, self.seen = name, rows, seen
+        self.errors: dict[int, Any] = {}
+        self.name_error: Any = None
+        self.windows: list[Window] = []
+
+    @classmethod
+    def of(cls, template: ScheduleTemplate | None, name: str) -> "WeekForm":
+        windows = [(w.weekday, w.opens, w.closes) for w in template.windows] if template else []
+        form = cls(template.name if template else name, rows_of(windows), week_seen(windows))
+        form.windows = windows
+        return form
+
+    @classmethod
+    def read(cls, sent: Any) -> "WeekForm":
+        rows = [[typed[:8] for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
+        return cls(
+            sent.get("name", ""), [row + [""] * (2 + 2 * BREAKS - len(row)) for row in rows], sent.get("seen", "")
+        )
+
+    def validate(self) -> bool:
+        line = fit(self.name)
+        if not line or len(line) > 60:
+            self.name_error = _l("Введите название, не длиннее 60 знаков")
+        self.name = (line or "")[:60]
+        for weekday, row in enumerate(self.rows):
+            try:
+                self.windows += [(weekday, opens, closes) for opens, closes in read_row(row)]
+            except ValueError as error:
+                self.errors[weekday] = error.args[0]
+        return self.is_valid
+
+    @property
+    def is_valid(self) -> bool:
+        return not self.errors and self.name_error is None
+
+
+def read_row(row: Sequence[str]) -> list[tuple[int, int]]:
+    """The windows of one day out of what was typed for it. Raises ValueError with words."""
+    typed = [text.strip() for text in row]
+    if not any(typed):
+        return []
+    times = [read_time(text) if text else None for text in typed]
+    opens, closes, rest = times[0], times[1], times[2:]
+    if opens is None or closes is None:
+        raise ValueError(_l("Укажите и начало, и конец дня"))
+    if opens >= 24 * 60:
+        raise ValueError(_l("День начинается до полуночи"))
+    if closes <= opens:
+        raise ValueError(_l("Конец раньше начала. Если работаете за полночь, пишите 26:00 вместо 02:00"))
+    breaks = []
+    for start, end in zip(rest[::2], rest[1::2], strict=False):
+        if start is None and end is None:
+            continue
+        if start is None or end is None:
+            raise ValueError(_l("Укажите и начало, и конец перерыва"))
+        if end <= start:
+            raise ValueError(_l("Перерыв кончается раньше, чем начинается"))
+        breaks.append((start, end))
+    windows = []
+    for start, end in sorted(breaks):
+        if start <= opens or end >= closes:
+            raise ValueError(_l("Перерыв пересекается с другим или выходит за часы работы"))
+        windows.append((opens, start))
+        opens = end
+    return [*windows, (opens, closes)]
+
+
+def read_time(typed: str) -> int:
+    """8:00, 08.00, 0800, 8 → minutes after midnight; up to 48:00, for work past midnight."""
+    found = re.fullmatch(r"([0-9]{1,2})(?:[:.\-]?([0-9]{2}))?", typed)
+    if not found or int(found[1]) > 48 or int(found[2] or 0) > 59 or int(found[1]) * 60 + int(found[2] or 0) > 2880:
+        raise ValueError(_l("Введите время как 08:00"))
+    return int(found[1]) * 60 + int(found[2] or 0)
+
+
+def rows_of(windows: Iterable[Window]) -> list[list[str]]:
+    """The other way round: from, to, then the gaps between windows as breaks."""
+    rows = []
+    for weekday in range(7):
+        day = sorted((opens, closes) for found, opens, closes in windows if found == weekday)
+        row = [day[0][0], day[-1][1]] if day else []
+        for (_opens, closes), (opens, _closes) in pairwise(day):
+            row += [closes, opens]
+        typed = [f"{minute // 60:02d}:{minute % 60:02d}" for minute in row]
+        rows.append(typed + [""] * (2 + 2 * BREAKS - len(typed)))
+    return rows
+
+
+def week_seen(windows: Iterable[Window]) -> str:
+    return ",".join(f"{day}-{opens}-{closes}" for day, opens, closes in sorted(windows))
+
+
+class DayOffForm(FlaskForm):
+    day = DateField(_l("Дата"), [InputRequired(_l("Выберите дату"))])
+    reason = Line(_l("Причина"), 120)
+
+    def __init__(self, today: date, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.today = today
+
+    def validate_day(self, field: Field) -> None:
+        if not self.today <= field.data <= self.today + FARTHEST:
+            raise ValidationError(_l("Выберите дату от сегодня и не дальше двух лет"))

@@ -1,0 +1,36 @@
+"""The things that addresses of the station's pages name. Who may see them is said in tirefit/web/policy.py."""
+
+from flask import request
+from sqlalchemy import select
+
+from tirefit.database import db
+from tirefit.models import Booking, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.web import policy
+
+LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
+
+
+def point(slug: str) -> ServicePoint | None:
+    return db.session.scalar(select(ServicePoint).where(ServicePoint.slug == slug)) if slug.isprintable() else None
+
+
+def asked_point() -> ServicePoint | None:
+    """The station of `?s=`; without it, the first one of the person's."""
+    slug = request.args.get("s")
+    return point(slug) if slug else next(iter(policy.my_stations()), None)
+
+
+def post(post_id: int) -> ServicePost | None:
+    return db.session.get(ServicePost, post_id) if post_id <= LARGEST_ID else None
+
+
+def template(template_id: int) -> ScheduleTemplate | None:
+    return db.session.get(ScheduleTemplate, template_id) if template_id <= LARGEST_ID else None
+
+
+def booking(slug: str, number: str) -> Booking | None:
+    """A booking by its number, at its own station only."""
+    if not (slug.isprintable() and number.isprintable()):
+        return None
+    of_station = select(Booking).join(ServicePoint, ServicePoint.id == Booking.service_point_id)
+    return db.session.scalar(of_station.where(ServicePoint.slug == slug, Booking.number == number))

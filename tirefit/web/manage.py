@@ -1,0 +1,273 @@
+"""Posts, the week, days off: every change is shown before it is made, and nothing that is reserved is ever touched."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy import select
+
+from tirefit import clock
+from tirefit.board import load_of_posts
+from tirefit.database import db
+from tirefit.errors import PostHasBookings, PostNumberTaken, WindowsInvalid
+from tirefit.models import LIVE, Booking, ScheduleException, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.schedule import slots
+from tirefit.schedule.slots import Difference
+from tirefit.schedule.windows import local_day
+from tirefit.web import load, policy
+from tirefit.web.forms.manage import DayOffForm, PostForm, WeekForm, seen
+from tirefit.web.preview import Preview, arrange, bookings_of, count_by_post
+
+bp = Blueprint("manage", __name__, url_prefix="/manage")
+
+
+@bp.get("/posts")
+@policy.manager_of(load.asked_point)
+def posts(point: ServicePoint) -> ResponseReturnValue:
+    monday = _today(point) - timedelta(days=_today(point).weekday())
+    return render_template("manage/posts.html", point=point, monday=monday, loads=load_of_posts(point, monday, 7))
+
+
+@bp.get("/posts/new")
+@policy.manager_of(load.asked_point)
+def new_post(point: ServicePoint) -> ResponseReturnValue:
+    number = max((post.post_number for post in point.posts), default=0) + 1
+    form = PostForm(formdata=None, data={"post_number": number, "slot": "30", "active": True})
+    return _post_page(point, None, form)
+
+
+@bp.post("/posts/new")
+@policy.manager_of(load.asked_point)
+def create_post(point: ServicePoint) -> ResponseReturnValue:
+    form = PostForm()
+    if not form.validate():
+        return _post_page(point, None, form), 422
+    try:
+        slots.create_post(point.id, **_columns(form))
+    except PostNumberTaken as problem:
+        _say_number_is_taken(form, problem)
+        return _post_page(point, None, form), problem.status
+    flash(_("Пост %(number)s добавлен, его время открыто для записи.", number=form.post_number.data))
+    return redirect(url_for(".posts", s=point.slug), 303)
+
+
+@bp.post("/posts/new/preview")
+@policy.manager_of(load.asked_point)
+def preview_new_post(point: ServicePoint) -> ResponseReturnValue:
+    form = PostForm()
+    status = 200 if form.validate() else 422
+    return _post_page(point, None, form), status
+
+
+@bp.get("/posts/<int:post_id>")
+@policy.manager_of(load.post)
+def post(post: ServicePost) -> ResponseReturnValue:
+    return _post_page(post.service_point, post, PostForm.of(post))
+
+
+@bp.post("/posts/<int:post_id>")
+@policy.manager_of(load.post)
+def save_post(post: ServicePost) -> ResponseReturnValue:
+    form, point = PostForm(), post.service_point
+    if not form.validate():
+        return _post_page(point, post, form), 422
+    if form.seen.data != seen(post):
+        form.seen.data = seen(post)
+        return _post_page(point, post, form, changed_meanwhile=True), 409
+    try:
+        difference = slots.update_post(post.id, **_columns(form))
+    except PostNumberTaken as problem:
+        _say_number_is_taken(form, problem)
+        return _post_page(point, post, form), problem.status
+    except PostHasBookings as problem:
+        ahead = bookings_of(problem.facts["reserved"])
+        return _post_page(point, post, form, ahead=ahead), problem.status
+    flash(_applied(difference))
+    return redirect(url_for(".post", post_id=post.id), 303)
+
+
+@bp.post("/posts/<int:post_id>/preview")
+@policy.manager_of(load.post)
+def preview_post(post: ServicePost) -> ResponseReturnValue:
+    form = PostForm()
+    status = 200 if form.validate() else 422
+    return _post_page(post.service_point, post, form), status
+
+
+@bp.get("/templates")
+@policy.manager_of(load.asked_point)
+def templates(point: ServicePoint) -> ResponseReturnValue:
+    return _templates_page(point, DayOffForm(_today(point), formdata=None))
+
+
+@bp.post("/templates/days-off")
+@policy.manager_of(load.asked_point)
+def close_day(point: ServicePoint) -> ResponseReturnValue:
+    form = DayOffForm(_today(point))
+    if not form.validate():
+        return _templates_page(point, form), 422
+    flash(_applied(slots.close_day(point.id, form.day.data, form.reason.data)))
+    return redirect(url_for(".templates", s=point.slug), 303)
+
+
+@bp.post("/templates/days-off/<day:day>/open")
+@policy.manager_of(load.asked_point)
+def open_day(point: ServicePoint, day: date) -> ResponseReturnValue:
+    flash(_applied(slots.open_day(point.id, day)))
+    return redirect(url_for(".templates", s=point.slug), 303)
+
+
+@bp.get("/templates/new")
+@policy.manager_of(load.asked_point)
+def new_template(point: ServicePoint) -> ResponseReturnValue:
+    return _week_page(point, None, WeekForm.of(None, _("Обычная неделя")))
+
+
+@bp.post("/templates/new")
+@policy.manager_of(load.asked_point)
+def create_template(point: ServicePoint) -> ResponseReturnValue:
+    return _save_week(point, None)
+
+
+@bp.post("/templates/new/preview")
+@policy.manager_of(load.asked_point)
+def preview_new_template(point: ServicePoint) -> ResponseReturnValue:
+    form = WeekForm.read(request.form)
+    status = 200 if form.validate() else 422
+    return _week_page(point, None, form), status
+
+
+@bp.get("/templates/<int:template_id>")
+@policy.manager_of(load.template)
+def template(template: ScheduleTemplate) -> ResponseReturnValue:
+    return _week_page(_point_of(template), template, WeekForm.of(template, template.name))
+
+
+@bp.post("/templates/<int:template_id>")
+@policy.manager_of(load.template)
+def save_template(template: ScheduleTemplate) -> ResponseReturnValue:
+    return _save_week(_point_of(template), template)
+
+
+@bp.post("/templates/<int:template_id>/preview")
+@policy.manager_of(load.template)
+def preview_template(template: ScheduleTemplate) -> ResponseReturnValue:
+    form = WeekForm.read(request.form)
+    status = 200 if form.validate() else 422
+    return _week_page(_point_of(template), template, form), status
+
+
+def _post_page(point: ServicePoint, post: ServicePost | None, form: PostForm, **context: Any) -> str:
+    """The form, and beside it what it would do. A form that makes no sense is shown beside what is now."""
+    preview = None
+    if not form.errors:
+        change = {"slot_duration": form.slot_duration, "active": form.active.data}
+        difference = slots.preview_post_schedule(post, **change) if post else slots.preview_new_post(point, **change)
+        preview = arrange(difference, point)
+    return render_template("manage/post.html", point=point, post=post, form=form, preview=preview, **context)
+
+
+def _save_week(point: ServicePoint, template: ScheduleTemplate | None) -> ResponseReturnValue:
+    form = WeekForm.read(request.form)
+    if not form.validate():
+        return _week_page(point, template, form), 422
+    if template is not None and form.seen != (is_now := WeekForm.of(template, "").seen):
+        form.seen = is_now
+        return _week_page(point, template, form, changed_meanwhile=True), 409
+    try:
+        difference = slots.save_template(
+            point.id, form.windows, name=form.name, template_id=template.id if template else None
+        )
+    except WindowsInvalid as problem:
+        form.errors[problem.facts["weekday"]] = _("Часы этого дня пересекаются")
+        return _week_page(point, template, form), problem.status
+    flash(_applied(difference))
+    return redirect(url_for(".templates", s=point.slug), 303)
+
+
+def _week_page(point: ServicePoint, template: ScheduleTemplate | None, form: WeekForm, **context: Any) -> str:
+    preview: Preview | None = None
+    counts = {}
+    if form.is_valid:
+        difference = slots.preview_template(point, form.windows, template.id if template else None)
+        preview = arrange(difference, point)
+        counts = count_by_post(difference, preview.days[0].date, point)
+    return render_template(
+        "manage/week.html", point=point, template=template, form=form, preview=preview, counts=counts, **context
+    )
+
+
+def _templates_page(point: ServicePoint, form: DayOffForm) -> str:
+    today = _today(point)
+    plans = db.session.scalars(
+        select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id).order_by(ScheduleTemplate.id)
+    ).all()
+    days_off = db.session.scalars(
+        select(ScheduleException)
+        .where(
+            ScheduleException.service_point_id == point.id,
+            ScheduleException.service_post_id.is_(None),
+            ScheduleException.day >= today,
+        )
+        .order_by(ScheduleException.day)
+    ).all()
+    return render_template(
+        "manage/templates.html",
+        point=point,
+        plans=plans,
+        days_off=days_off,
+        booked=_booked_days(point),
+        form=form,
+        today=today,
+    )
+
+
+def _booked_days(point: ServicePoint) -> dict[date, int]:
+    """On which days ahead customers are expected, and how many."""
+    starts = select(Booking.starts_at).where(
+        Booking.service_point_id == point.id, Booking.status.in_(LIVE), Booking.ends_at > clock.now()
+    )
+    days = [local_day(point.time_zone, start) for start in db.session.scalars(starts)]
+    return {day: days.count(day) for day in set(days)}
+
+
+def _columns(form: PostForm) -> dict[str, Any]:
+    return {
+        "post_number": form.post_number.data,
+        "slot_duration": form.slot_duration,
+        "name": form.name.data,
+        "description": form.description.data,
+        "active": form.active.data,
+    }
+
+
+def _say_number_is_taken(form: PostForm, problem: PostNumberTaken) -> None:
+    other = problem.facts["name"] or _("Пост %(number)s", number=problem.facts["post_number"])
+    words = _("Номер %(number)s занят: %(name)s", number=problem.facts["post_number"], name=other)
+    form.post_number.errors = [words]
+
+
+def _applied(difference: Difference) -> str:
+    """What applying has done, over all days that are offered."""
+    booked = sum(each.kind != "hold" for each in difference.reserved)
+    return " ".join(
+        (
+            _(
+                "Применено: добавлено %(added)s, убрано %(removed)s.",
+                added=len(difference.added),
+                removed=len(difference.removed),
+            ),
+            ngettext("%(num)s запись на месте.", "%(num)s записей на месте.", booked),
+        )
+    )
+
+
+def _point_of(template: ScheduleTemplate) -> ServicePoint:
+    return db.session.get_one(ServicePoint, template.service_point_id)
+
+
+def _today(point: ServicePoint) -> date:
+    return local_day(point.time_zone, clock.now())

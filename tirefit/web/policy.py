@@ -1,0 +1,137 @@
+"""Who may call a route. Every route declares it; one that does not is refused to everybody.
+
+A policy is a function without arguments that returns when the caller may go on, and aborts when not. Those of stations
+load the thing that the address names and hand it to the view; where a person has no role nothing exists for them: 404.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from flask import Flask, abort, current_app, request, session
+from werkzeug.local import LocalProxy
+
+from tirefit import accounts
+from tirefit.models import Booking, ScheduleTemplate, ServicePoint, ServicePost, User
+from tirefit.web import htmx
+
+Thing = ServicePoint | ServicePost | ScheduleTemplate | Booking
+NAMES = {ServicePoint: "point", ServicePost: "post", ScheduleTemplate: "template", Booking: "booking"}
+View = TypeVar("View", bound=Callable[..., Any])
+Policy = Callable[[], None]
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_ask_policy)
+    app.context_processor(
+        lambda: {"me": LocalProxy(me), "my_stations": LocalProxy(my_stations), "may_manage": may_manage}
+    )
+
+
+def declares(policy: Policy) -> Callable[[View], View]:
+    """Make a decorator for views out of a policy."""
+
+    def declare(view: View) -> View:
+        view.policy = policy  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def anybody() -> None:
+    """Open to the world."""
+
+
+def whoever_has_the_link() -> None:
+    """The token in the address is the right; the view looks it up and answers 410 to a dead one."""
+
+
+def whoever_is_signed_in() -> None:
+    """Any person of any station."""
+    if me() is None:
+        _ask_to_sign_in()
+
+
+public = declares(anybody)
+customer = declares(whoever_has_the_link)
+signed_in = declares(whoever_is_signed_in)
+
+
+def staff_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
+    """People of the station of what `load` finds. The view gets it as `point`, `post`, `template` or `booking`.
+
+    `load` takes parts of the address by their names, and the view no longer sees them.
+    """
+    return declares(_role_at(load, "staff"))
+
+
+def manager_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
+    """The same, for those who may change the station."""
+    return declares(_role_at(load, "manager"))
+
+
+def me() -> User | None:
+    """Who is signed in, for this request."""
+    if "tirefit.me" not in request.environ:
+        token = session.get("user")
+        request.environ["tirefit.me"] = accounts.signed_in(token) if isinstance(token, str) else None
+    return request.environ["tirefit.me"]  # type: ignore[no-any-return]
+
+
+def my_stations() -> list[ServicePoint]:
+    """The stations that whoever is signed in may choose from."""
+    if "tirefit.my_stations" not in request.environ:
+        user = me()
+        request.environ["tirefit.my_stations"] = accounts.stations_of(user) if user else []
+    return request.environ["tirefit.my_stations"]  # type: ignore[no-any-return]
+
+
+def may_manage(point: ServicePoint) -> bool:
+    """Does whoever is signed in see the controls that change this station?"""
+    user = me()
+    return user is not None and accounts.is_at_least(accounts.role_at(user, point.id), "manager")
+
+
+def _role_at(load: Callable[..., Thing | None], needed: str) -> Policy:
+    parts = tuple(inspect.signature(load).parameters)
+
+    def whoever_has_the_role() -> None:
+        user = me() or _ask_to_sign_in()
+        args: dict[str, Any] = request.view_args or {}
+        found = load(**{part: args.pop(part) for part in parts})
+        role = accounts.role_at(user, _station_id(found)) if found else None
+        if found is None or role is None:
+            abort(404)
+        if not accounts.is_at_least(role, needed):
+            abort(403)
+        args[NAMES[type(found)]] = found
+        request.view_args = args
+
+    whoever_has_the_role.__name__ = f"{needed}_of_{load.__name__}"
+    return whoever_has_the_role
+
+
+def _station_id(thing: Thing) -> int:
+    return thing.id if isinstance(thing, ServicePoint) else thing.service_point_id
+
+
+def _ask_to_sign_in() -> NoReturn:
+    """A page is come back to afterwards; what was to be changed is asked for again."""
+    page = request.full_path.rstrip("?") if request.method == "GET" and not htmx.asked() else None
+    abort(htmx.go("account.login", next=page))
+
+
+def policy_of(endpoint: str | None) -> Policy | None:
+    """What a route declares. Static files are public."""
+    if endpoint == "static":
+        return anybody
+    return getattr(current_app.view_functions.get(endpoint or ""), "policy", None)
+
+
+def _ask_policy() -> None:
+    if request.endpoint is None:
+        return  # no such page: the router's 404 or 405 follows
+    policy = policy_of(request.endpoint)
+    if policy is None:
+        abort(403)
+    policy()

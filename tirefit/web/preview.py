@@ -1,0 +1,151 @@
+"""What a change of lengths or hours will do, made ready to be looked at: one week of it, day by day.
+
+The difference itself comes from schedule.slots and is the one that applying writes; here it is only arranged.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from tirefit.database import db
+from tirefit.models import Booking, ServicePoint
+from tirefit.schedule.slots import Cell, Difference, Reserved
+from tirefit.schedule.windows import local_day, local_time
+
+STEP = 5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A slot or a booking in the picture: where it stands on its day, in minutes of the wall clock, and its look."""
+
+    minute: int
+    length: int
+    look: str  # keep, add, del; book, out
+    starts_at: datetime
+
+
+@dataclass(frozen=True)
+class PreviewDay:
+    date: date
+    was: tuple[Mark, ...]
+    will: tuple[Mark, ...]
+    booked: tuple[Mark, ...]
+
+    @property
+    def added(self) -> int:
+        return sum(mark.look == "add" for mark in self.will)
+
+    @property
+    def removed(self) -> int:
+        return sum(mark.look == "del" for mark in self.was)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A week of the difference, and what of it concerns people: bookings outside the hours, over the whole offer."""
+
+    days: tuple[PreviewDay, ...]
+    last_day: date
+    first_minute: int
+    last_minute: int
+    outside: tuple[Booking, ...]
+
+    @property
+    def before(self) -> int:
+        return sum(len(day.was) for day in self.days)
+
+    @property
+    def after(self) -> int:
+        return sum(len(day.will) for day in self.days)
+
+    @property
+    def added(self) -> int:
+        return sum(day.added for day in self.days)
+
+    @property
+    def removed(self) -> int:
+        return sum(day.removed for day in self.days)
+
+    @property
+    def kept(self) -> int:
+        return self.after - self.added
+
+    @property
+    def booked(self) -> int:
+        return sum(len(day.booked) for day in self.days)
+
+    @property
+    def hours(self) -> range:
+        return range(self.first_minute, self.last_minute, 120)
+
+    def top(self, mark: Mark) -> int:
+        return (mark.minute - self.first_minute) // STEP * STEP
+
+
+def arrange(difference: Difference, point: ServicePoint) -> Preview:
+    """The first whole week that the offer reaches; a short offer is shown from its first day."""
+    first = difference.first_day + timedelta(days=-difference.first_day.weekday() % 7)
+    if first + timedelta(days=6) > difference.last_day:
+        first = difference.first_day
+    days = tuple(_day(difference, point, first + timedelta(days=n)) for n in range(7))
+    marks = [mark for day in days for mark in (*day.was, *day.will, *day.booked)]
+    top = min((mark.minute for mark in marks), default=8 * 60) // 60 * 60
+    bottom = -(-max((mark.minute + mark.length for mark in marks), default=20 * 60) // 60) * 60
+    return Preview(days, difference.last_day, top, bottom, bookings_of(difference.outside))
+
+
+def count_by_post(difference: Difference, first_day: date, point: ServicePoint) -> dict[int, tuple[int, int, int, int]]:
+    """Per post, over the week that begins then: slots before, after, added, removed."""
+    last_day = first_day + timedelta(days=6)
+
+    def of(cells: Iterable[Cell], post_id: int) -> int:
+        return sum(
+            cell[1] == post_id and first_day <= local_day(point.time_zone, cell[0]) <= last_day for cell in cells
+        )
+
+    counts = {}
+    for post in point.posts:
+        kept = of(difference.kept, post.id)
+        added, removed = of(difference.added, post.id), of(difference.removed, post.id)
+        counts[post.id] = (kept + removed, kept + added, added, removed)
+    return counts
+
+
+def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
+    """The bookings behind reservations, by time."""
+    ids = [each.id for each in reserved if each.kind == "booking"]
+    found = select(Booking).where(Booking.reservation_id.in_(ids)).options(joinedload(Booking.post))
+    return tuple(db.session.scalars(found.order_by(Booking.starts_at))) if ids else ()
+
+
+def _day(difference: Difference, point: ServicePoint, day: date) -> PreviewDay:
+    def of(cells: Iterable[Cell], look: str) -> list[Mark]:
+        return [_mark(start, end, look, point) for start, _, end in cells if local_day(point.time_zone, start) == day]
+
+    outside = {each.id for each in difference.outside}
+    kept = of(difference.kept, "keep")
+    return PreviewDay(
+        day,
+        was=_in_order(kept + of(difference.removed, "del")),
+        will=_in_order(kept + of(difference.added, "add")),
+        booked=_in_order(
+            _mark(each.starts_at, each.ends_at, "out" if each.id in outside else "book", point)
+            for each in difference.reserved
+            if each.kind != "hold" and local_day(point.time_zone, each.starts_at) == day
+        ),
+    )
+
+
+def _mark(start: datetime, end: datetime, look: str, point: ServicePoint) -> Mark:
+    local = local_time(point.time_zone, start)
+    length = int((end - start).total_seconds()) // 60
+    minute = local.hour * 60 + local.minute
+    return Mark(minute, max(STEP, min(length, 1440 - minute) // STEP * STEP), look, start)
+
+
+def _in_order(marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    return tuple(sorted(marks, key=lambda mark: mark.starts_at))
