@@ -38,6 +38,30 @@ class TimeMatchesNoSlot(Problem):
     status = 409
 
 
+class PostCannotTakeIt(Problem):
+    """The station is open then, but no post that is takes such a car, such a service or such a wheel."""
+
+    code = "post_cannot_take_it"
+    status = 409
+
+
+class ScheduleChanged(Problem):
+    """Between the preview and the button somebody booked, or changed the schedule.
+
+    `facts["difference"]` is the new one.
+    """
+
+    code = "schedule_changed"
+    status = 409
+
+
+class RunOutdated(Problem):
+    """What the run changed has been changed again since (or was undone already): it cannot simply be undone."""
+
+    code = "run_outdated"
+    status = 409
+
+
 class ServicesDoNotFit(Problem):
     """A slot begins at that time, but the free time after it is too short for the services."""
 

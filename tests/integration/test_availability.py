@@ -15,8 +15,9 @@ from tirefit.errors import (
     TimeMatchesNoSlot,
     TooSoon,
 )
-from tirefit.schedule import slots
-from tirefit.schedule.availability import available_at_time, days, find_available_slots_for_duration, nearest, refusal
+from tirefit.schedule import changes
+from tirefit.schedule.availability import available_at_time, days, find_available_slots_for_duration, nearest
+from tirefit.schedule.reasons import refusal
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.schedule.windows import local_time
 
@@ -72,14 +73,14 @@ def test_the_soonest_time_is_the_first_one_listed(station, at):
 
 def test_nothing_within_the_horizon_is_no_time_at_all(station):
     for day in range(station.horizon_days + 1):
-        slots.close_day(station.id, kyiv("09:00").date() + timedelta(days=day))
+        changes.close_day(station.id, kyiv("09:00").date() + timedelta(days=day))
 
     assert nearest(station, 30) is None
 
 
 def test_a_closed_day_is_shut_and_a_sold_out_day_is_full(station):
     tuesday = kyiv("2026-11-03 09:00").date()
-    slots.close_day(station.id, tuesday, "Инвентаризация")
+    changes.close_day(station.id, tuesday, "Инвентаризация")
     while times := days(station, kyiv("09:00").date(), 1, 30)[0].times:
         reserve_slot_temporarily(station.id, times[0].starts_at, 30, new_token())
 
@@ -105,8 +106,8 @@ def test_every_refusal_has_its_reason(station, at):
         assert available_at_time(station, time, minutes) == []
 
 
-def test_counting_a_fortnight_takes_two_statements_however_many_posts(station, statements):
+def test_counting_a_fortnight_takes_three_statements_however_many_posts(station, statements):
     with statements() as seen:
         days(station, kyiv("09:00").date(), 14, 30)
 
-    assert len(seen) == 2
+    assert len(seen) == 3

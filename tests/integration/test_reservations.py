@@ -10,7 +10,7 @@ from tirefit.booking.commands import find_by_token
 from tirefit.database import db
 from tirefit.errors import HoldExpired, LimitReached, ServicesDoNotFit, SlotTaken
 from tirefit.models import Booking, Reservation
-from tirefit.schedule import slots
+from tirefit.schedule import changes
 from tirefit.schedule.availability import available_at_time
 from tirefit.schedule.reservations import (
     MOST_EXTENSIONS,
@@ -136,7 +136,7 @@ def test_releasing_never_releases_a_booking(station):
 def test_a_hold_keeps_its_time_when_the_length_changes_and_leaves_no_hole(station):
     post = station.posts[0]
     held = hold(station, "10:00", 30, post_number=1)
-    slots.update_post(post.id, post_number=1, slot_duration=60, name="", description="", active=True)
+    changes.update_post(post.id, post_number=1, slot_duration=60, name="", description="", active=True)
 
     assert find_hold(held.token).starts_at == kyiv("10:00")
     release_reservation(held.token)

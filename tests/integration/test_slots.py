@@ -10,7 +10,7 @@ from tests.factories import booking, kyiv
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange, WindowsInvalid
 from tirefit.models import Booking, Reservation, ScheduleSlot, ScheduleTemplate, ServicePoint
-from tirefit.schedule import slots
+from tirefit.schedule import changes, slots
 
 EVERY_DAY = range(7)
 NINE, ONE, TWO, SIX = 540, 780, 840, 1080
@@ -43,7 +43,7 @@ def change(post, **changed):
         "description": post.description,
         "active": post.active,
     }
-    return slots.update_post(post.id, **(now | changed))
+    return changes.update_post(post.id, **(now | changed))
 
 
 def test_every_post_offers_at_its_own_pace(station):
@@ -69,7 +69,7 @@ def test_a_new_length_cuts_around_what_is_reserved_and_loses_nothing(station):
 def test_the_preview_is_what_applying_does(station):
     post = station.posts[1]
     booking(station, "2026-11-03 09:40", post_number=2)
-    preview = slots.preview_post_schedule(post, slot_duration=25, active=True)
+    preview = changes.preview_post_schedule(post, slot_duration=25, active=True)
     untouched = whole_offer()
 
     assert change(post, slot_duration=25) == preview
@@ -80,8 +80,8 @@ def test_the_preview_is_what_applying_does(station):
 def test_previewing_changes_nothing(station):
     before = whole_offer()
 
-    slots.preview_post_schedule(station.posts[0], slot_duration=60, active=False)
-    slots.preview_template(station, [(0, NINE, ONE)], station_week(station).id)
+    changes.preview_post_schedule(station.posts[0], slot_duration=60, active=False)
+    changes.preview_template(station, [(0, NINE, ONE)], station_week(station).id)
 
     assert whole_offer() == before
 
@@ -114,9 +114,9 @@ def test_new_hours_list_the_bookings_that_fall_outside_and_keep_them(station):
     early, late = booking(station, "2026-11-03 09:00"), booking(station, "2026-11-03 17:00", services=["Балансировка"])
     windows = [(day, 600, ONE) for day in EVERY_DAY] + [(day, TWO, SIX) for day in EVERY_DAY]
     week = station_week(station)
-    preview = slots.preview_template(station, windows, week.id)
+    preview = changes.preview_template(station, windows, week.id)
 
-    done = slots.save_template(station.id, windows, name=week.name, template_id=week.id)
+    done = changes.save_template(station.id, windows, name=week.name, template_id=week.id)
 
     assert done == preview
     assert [found.id for found in done.outside] == [early.reservation_id]
@@ -130,10 +130,10 @@ def test_a_closed_date_is_not_offered_and_opens_again_as_it_was(station):
     booking(station, "2026-11-03 10:00")
     day, before = kyiv("2026-11-03 09:00").date(), whole_offer()
 
-    closed = slots.close_day(station.id, day, "Праздник")
+    closed = changes.close_day(station.id, day, "Праздник")
     assert len(closed.outside) == 1
     assert [offer(post) for post in station.posts] == [[], [], []]
-    slots.open_day(station.id, day)
+    changes.open_day(station.id, day)
     assert whole_offer() == before
 
 
@@ -156,11 +156,11 @@ def test_after_days_of_absence_the_rolling_schedule_catches_up(station, at):
 
 
 def test_a_new_post_is_offered_at_once_and_its_number_is_its_own(station):
-    made = slots.create_post(station.id, post_number=4, slot_duration=60)
+    made = changes.create_post(station.id, post_number=4, slot_duration=60)
 
     assert len(offer(made)) == 9
     with pytest.raises(PostNumberTaken):
-        slots.create_post(station.id, post_number=4, slot_duration=30)
+        changes.create_post(station.id, post_number=4, slot_duration=30)
     with pytest.raises(PostNumberTaken):
         change(made, post_number=1)
 
@@ -190,7 +190,7 @@ def test_a_post_that_is_switched_off_offers_nothing(station):
 
 def test_windows_that_cannot_be_are_refused_with_their_weekday(station):
     with pytest.raises(WindowsInvalid) as refused:
-        slots.save_template(station.id, [(0, NINE, SIX), (3, NINE, TWO), (3, ONE, SIX)], name="Неделя")
+        changes.save_template(station.id, [(0, NINE, SIX), (3, NINE, TWO), (3, ONE, SIX)], name="Неделя")
     assert refused.value.facts["weekday"] == 3
 
 
@@ -199,7 +199,7 @@ def test_a_day_on_which_the_clock_changes_offers_its_real_minutes(station, at, d
     at(f"{day} 00:00")
     windows = [(weekday, 0, 1440) for weekday in EVERY_DAY]
     week = station_week(station)
-    slots.save_template(station.id, windows, name=week.name, template_id=week.id)
+    changes.save_template(station.id, windows, name=week.name, template_id=week.id)
     slots.generate_rolling_schedule()
 
     date = kyiv(f"{day} 12:00").date()

@@ -21,7 +21,8 @@ from tirefit.errors import (
 from tirefit.models import LIVE, Booking, BookingEvent, BookingLink, BookingService, ServicePoint
 from tirefit.notifications import outbox
 from tirefit.schedule import reservations
-from tirefit.schedule.availability import available_at_time, refusal
+from tirefit.schedule.availability import available_at_time
+from tirefit.schedule.reasons import refusal
 from tirefit.schedule.reservations import Hold, hash_of
 
 SPEAKABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, no 1/I
@@ -59,7 +60,7 @@ def create_booking(
     twice gives the same booking.
 
     The plan's validations: `slot_must_be_available` and `booking_time_matches_slot` (a hold has passed them;
-    `availability.refusal` names them otherwise), `services_fit_in_time_slot` (ServicesDoNotFit),
+    `reasons.refusal` names them otherwise), `services_fit_in_time_slot` (ServicesDoNotFit),
     `no_conflicting_bookings` (the schema; SlotTaken). Raises LimitReached when the phone already has as many open
     bookings as the station allows, UnknownService, UnknownCarType, InThePast.
     """
@@ -118,6 +119,9 @@ def transition_booking(booking_id: int, event: str, *, user_id: int | None = Non
     target = states.target_of(event, booking.status, states.USER)
     if target is not None:
         _move(booking, target, event, states.USER, user_id)
+        if event == "confirm":
+            outbox.supersede(booking)
+            outbox.write_booking_confirmed(booking)
     return booking
 
 
@@ -148,12 +152,12 @@ def may_still_change(booking: Booking) -> bool:
 
 
 def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None) -> int:
-    for run in available_at_time(point, starts_at, visit.total_minutes):
+    for run in available_at_time(point, starts_at, visit.total_minutes, visit.needs):
         if post_number is None or run.post_number == post_number:
             reservation_id = reservations.take(point.id, run, "booking", token_hash=hash_of(token))
             if reservation_id is not None:
                 return reservation_id
-    raise refusal(point, starts_at, visit.total_minutes)
+    raise refusal(point, starts_at, visit.total_minutes, visit.needs)
 
 
 def _require_fit(hold: Hold, visit: Breakdown) -> None:

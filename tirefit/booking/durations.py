@@ -10,6 +10,7 @@ from tirefit.database import db
 from tirefit.errors import UnknownCarType, UnknownService
 from tirefit.models import CarType, Service, ServicePoint, ServicePointService, ServicePrice
 from tirefit.models.services import Names
+from tirefit.schedule.availability import Needs
 
 MOST_SERVICES = 20  # in one visit
 
@@ -35,6 +36,11 @@ class Breakdown:
     @property
     def total_minutes(self) -> int:
         return sum(line.minutes for line in self.lines)
+
+    @property
+    def needs(self) -> Needs:
+        """What the visit asks of a post."""
+        return Needs(self.car_type.id, tuple(line.service_id for line in self.lines))
 
     @property
     def total_price(self) -> int:

@@ -4,14 +4,16 @@ from datetime import date, datetime, timedelta
 
 from tirefit.models import ServicePoint
 from tirefit.schedule import availability
-from tirefit.schedule.availability import Time
+from tirefit.schedule.availability import ANYTHING, Needs, Time
 from tirefit.schedule.windows import local_day, local_time
 
 NEAR = timedelta(hours=3)
 DAY_OF_DISTANCE = timedelta(hours=12)  # a day away is worth as much as half a day within the day
 
 
-def alternatives(point: ServicePoint, starts_at: datetime, minutes: int, count: int = 3) -> list[Time]:
+def alternatives(
+    point: ServicePoint, starts_at: datetime, minutes: int, needs: Needs = ANYTHING, count: int = 3
+) -> list[Time]:
     """The free times nearest to one that is gone, at most `count`, the most helpful first.
 
     The nearest earlier and the nearest later within three hours of the same day; the same time of day on the next day
@@ -19,7 +21,7 @@ def alternatives(point: ServicePoint, starts_at: datetime, minutes: int, count: 
     """
     day = local_day(point.time_zone, starts_at)
     days = availability.days(
-        point, max(day, local_day(point.time_zone, availability.bookable_span(point)[0])), 14, minutes
+        point, max(day, local_day(point.time_zone, availability.bookable_span(point)[0])), 14, minutes, needs
     )
     free = [time for found in days for time in found.times if time.starts_at != starts_at]
     near = [time for time in free if abs(time.starts_at - starts_at) <= NEAR and _day(point, time) == day]

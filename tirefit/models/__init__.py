@@ -9,6 +9,7 @@ from tirefit.models.schedule import (
     ExceptionWindow,
     Reservation,
     ScheduleException,
+    ScheduleRun,
     ScheduleSlot,
     ScheduleTemplate,
     ScheduleWindow,
@@ -22,7 +23,7 @@ from tirefit.models.services import (
     ServicePointService,
     ServicePrice,
 )
-from tirefit.models.stations import ServicePoint, ServicePost
+from tirefit.models.stations import PostCarType, PostService, ServicePoint, ServicePost
 
 __all__ = [
     "LIVE",
@@ -36,8 +37,11 @@ __all__ = [
     "ExceptionWindow",
     "LoginAttempt",
     "Notification",
+    "PostCarType",
+    "PostService",
     "Reservation",
     "ScheduleException",
+    "ScheduleRun",
     "ScheduleSlot",
     "ScheduleTemplate",
     "ScheduleWindow",

@@ -170,6 +170,12 @@ class Reservation(Base):
             postgresql_where=text("holder IS NOT NULL"),
             sqlite_where=text("holder IS NOT NULL"),
         ),
+        Index(
+            "ix_reservations_origin",
+            "origin",
+            postgresql_where=text("origin IS NOT NULL"),
+            sqlite_where=text("origin IS NOT NULL"),
+        ),
         CheckConstraint("kind IN ('hold', 'booking', 'walk_in', 'block')", name="kind"),
         CheckConstraint("(kind = 'hold') = (expires_at IS NOT NULL)", name="only_holds_expire"),
         CheckConstraint("starts_at < ends_at", name="forwards"),
@@ -191,6 +197,7 @@ class Reservation(Base):
     kind: Mapped[str]
     token_hash: Mapped[str | None] = mapped_column(unique=True)  # sha256 of the hold's token
     holder: Mapped[str | None]  # sha256 of the browser that holds; one live hold each
+    origin: Mapped[str | None]  # sha256 of the network it came from; so many live holds each
     wanted: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the hold is for: service_ids, car_type_id
     expires_at: Mapped[datetime | None]
     extensions: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -198,6 +205,38 @@ class Reservation(Base):
     created_at: Mapped[datetime]
 
     post: Mapped[ServicePost] = relationship(viewonly=True)
+
+
+class ScheduleRun(Base):
+    """A change of a station's schedule that has been applied: who, when, what it was before, and what it did.
+
+    While the subject is still as this run left it, the run can be undone. A rolling run is the network's: it has no
+    station, and tells how far it has come.
+    """
+
+    __tablename__ = "schedule_runs"
+    __table_args__ = (
+        CheckConstraint("kind IN ('post', 'template', 'exception', 'rolling')", name="kind"),
+        CheckConstraint("(kind = 'rolling') = (service_point_id IS NULL)", name="rolling_is_the_networks"),
+        Index("ix_schedule_runs_service_point_id_id", "service_point_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service_point_id: Mapped[int | None] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))  # None: the system
+    kind: Mapped[str]
+    subject: Mapped[dict[str, Any]] = mapped_column(JSON)  # which post, template or dates
+    before: Mapped[Any] = mapped_column(JSON)  # the subject as it was; null: it was not there
+    after: Mapped[Any] = mapped_column(JSON)
+    kept: Mapped[int] = mapped_column(default=0, server_default="0")
+    added: Mapped[int] = mapped_column(default=0, server_default="0")
+    removed: Mapped[int] = mapped_column(default=0, server_default="0")
+    outside: Mapped[int] = mapped_column(default=0, server_default="0")
+    total: Mapped[int] = mapped_column(default=1, server_default="1")  # stations this run is about
+    done: Mapped[int] = mapped_column(default=1, server_default="1")  # of these, finished
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    undone_at: Mapped[datetime | None]
 
 
 # Reservations never overlap, so of those that start before the new end only the last can reach past the new start:

@@ -56,6 +56,7 @@ class ServicePost(Base):
         UniqueConstraint("id", "service_point_id"),  # so that no row can mix two stations
         CheckConstraint("slot_duration BETWEEN 5 AND 480", name="slot_duration"),
         CheckConstraint("post_number BETWEEN 1 AND 999", name="post_number"),
+        CheckConstraint("largest_wheel BETWEEN 8 AND 40", name="largest_wheel"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -65,5 +66,26 @@ class ServicePost(Base):
     description: Mapped[str] = mapped_column(default="", server_default="")
     slot_duration: Mapped[int]  # minutes
     active: Mapped[bool] = mapped_column(default=True, server_default="1")
+    largest_wheel: Mapped[int | None]  # inches; None: any
 
     service_point: Mapped[ServicePoint] = relationship(back_populates="posts")
+    car_types: Mapped[list["PostCarType"]] = relationship(cascade="all, delete-orphan")
+    services: Mapped[list["PostService"]] = relationship(cascade="all, delete-orphan")
+
+
+class PostCarType(Base):
+    """A type of car that a post takes. A post without any such row takes all."""
+
+    __tablename__ = "post_car_types"
+
+    service_post_id: Mapped[int] = mapped_column(ForeignKey("service_posts.id", ondelete="CASCADE"), primary_key=True)
+    car_type_id: Mapped[int] = mapped_column(ForeignKey("car_types.id", ondelete="CASCADE"), primary_key=True)
+
+
+class PostService(Base):
+    """A service that is done on a post. A post without any such row does all."""
+
+    __tablename__ = "post_services"
+
+    service_post_id: Mapped[int] = mapped_column(ForeignKey("service_posts.id", ondelete="CASCADE"), primary_key=True)
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id", ondelete="CASCADE"), primary_key=True)

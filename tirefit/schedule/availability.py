@@ -1,34 +1,39 @@
 """What is free. The list, the check, the hold, the booking and the board all ask here; no other module decides it.
 
-Two statements per question (offers, reservations) and one merge pass, for a day and for two months alike. An expired
-hold is as good as none, whether or not any job has tidied it away. A list may be stale by the time it is read: the
-write decides, with these same functions.
+Three statements per question (posts, offers, reservations) and one merge pass, for a day and for two months alike. An
+expired hold is as good as none, whether or not any job has tidied it away. A list may be stale by the time it is read:
+the write decides, with these same functions. Why a time cannot be had is told by schedule.reasons.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, func, or_, select, true
 
 from tirefit import clock
 from tirefit.database import db
-from tirefit.errors import (
-    BeyondHorizon,
-    InThePast,
-    Problem,
-    ServicesDoNotFit,
-    SlotNotOffered,
-    SlotTaken,
-    TimeMatchesNoSlot,
-    TooSoon,
-)
-from tirefit.models import Reservation, ScheduleSlot, ServicePoint, ServicePost
+from tirefit.models import PostCarType, PostService, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule.grid import Run, Span, runs
 from tirefit.schedule.windows import day_span, each_day, local_day
 
 TYPICAL_JOB_MINUTES = 30  # free time shorter than this is hard to sell
+MOST_DAYS = 62  # of an overview
 A_DAY = timedelta(days=1)
+ALL = 1000  # a post that takes every car (or does every service) is broader than any that names some
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job asks of a post, beside its minutes. What is not said does not matter."""
+
+    car_type_id: int | None = None
+    service_ids: tuple[int, ...] = ()
+    wheel_inches: int | None = None
+
+
+ANYTHING = Needs()
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,10 @@ class Time:
 
 @dataclass(frozen=True)
 class Day:
-    """One local day of a station for one job. `offered` counts the different times at which any slot begins."""
+    """One local day of a station for one job.
+
+    `offered` counts the different times at which a slot of such a post begins.
+    """
 
     date: date
     times: tuple[Time, ...]
@@ -57,17 +65,56 @@ class Day:
 
 
 @dataclass(frozen=True)
+class PostAbility:
+    """Whether a post can take a job, thing by thing; and how much else it could (`breadth`)."""
+
+    service_post_id: int
+    post_number: int
+    active: bool
+    takes_car: bool
+    takes_services: bool
+    takes_wheel: bool
+    breadth: int
+
+    @property
+    def is_able(self) -> bool:
+        return self.takes_car and self.takes_services and self.takes_wheel
+
+
+class Reserved(NamedTuple):
+    """Time of a post that somebody has: it is not touched, whatever changes."""
+
+    id: int
+    service_post_id: int
+    kind: str
+    starts_at: datetime
+    ends_at: datetime
+    expires_at: datetime | None
+
+    @property
+    def span(self) -> Span:
+        return self.starts_at, self.ends_at
+
+    @classmethod
+    def columns(cls) -> list[Any]:
+        return [getattr(Reservation, name) for name in cls._fields]
+
+
+@dataclass(frozen=True)
 class PostTime:
     """A post's slots and live reservations in some stretch of time, both sorted."""
 
     service_post_id: int
     post_number: int
+    breadth: int
     slots: tuple[Span, ...]
     taken: tuple[Span, ...]
 
 
-def available_at_time(point: ServicePoint, starts_at: datetime, minutes: int | None) -> list[Run]:
-    """The posts on which a job of `minutes` can start exactly then, the best choice first; none: nobody can.
+def available_at_time(
+    point: ServicePoint, starts_at: datetime, minutes: int | None, needs: Needs = ANYTHING
+) -> list[Run]:
+    """The posts on which such a job can start exactly then, the best choice first; none: nobody can.
 
     `minutes` None asks for one slot. The plan's example, posts 30/40/30 from 09:00 and nothing booked, one slot: three
     posts at 09:00, two at 09:30, one at 09:40, two at 10:00, one at 10:20, two at 10:30, three at 11:00.
@@ -75,23 +122,23 @@ def available_at_time(point: ServicePoint, starts_at: datetime, minutes: int | N
     start, end = bookable_span(point)
     if not start <= starts_at < end:
         return []
-    found = _bookable_runs(point, _around(point, starts_at), minutes)
+    found = _bookable_runs(point, around(point, starts_at), minutes, needs)
     return best_first(run for run in found if run.starts_at == starts_at)
 
 
 def find_available_slots_for_duration(
-    point: ServicePoint, first_day: date, last_day: date, minutes: int | None
+    point: ServicePoint, first_day: date, last_day: date, minutes: int | None, needs: Needs = ANYTHING
 ) -> list[Run]:
-    """Every run of every post that a job of `minutes` could take on these local days, by time."""
+    """Every run of every post that such a job could take on these local days, by time."""
     span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
-    return sorted(_bookable_runs(point, span, minutes), key=lambda run: (run.starts_at, run.post_number))
+    return sorted(_bookable_runs(point, span, minutes, needs), key=lambda run: (run.starts_at, run.post_number))
 
 
-def days(point: ServicePoint, first_day: date, count: int, minutes: int | None) -> list[Day]:
-    """`count` local days from `first_day`, each with the times at which a job of `minutes` can start."""
-    last_day = first_day + timedelta(days=count - 1)
+def days(point: ServicePoint, first_day: date, count: int, minutes: int | None, needs: Needs = ANYTHING) -> list[Day]:
+    """`count` local days from `first_day`, at most 62, each with the times at which such a job can start."""
+    last_day = first_day + timedelta(days=min(count, MOST_DAYS) - 1)
     span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
-    posts = load_posts(point.id, span)
+    posts = load_posts(point.id, span, needs)
     offered: dict[date, set[datetime]] = {day: set() for day in each_day(first_day, last_day)}
     for post in posts:
         for start, _ in post.slots:
@@ -103,24 +150,28 @@ def days(point: ServicePoint, first_day: date, count: int, minutes: int | None) 
     return [Day(day, tuple(times[day]), len(offered[day])) for day in offered]
 
 
-def nearest(point: ServicePoint, minutes: int | None) -> Time | None:
-    """The soonest time a job of `minutes` can start at the station, or None within its horizon.
+def nearest(point: ServicePoint, minutes: int | None, needs: Needs = ANYTHING) -> Time | None:
+    """The soonest time such a job can start at the station, or None within its horizon.
 
     Looks through a window that widens only while nothing is found.
     """
     start, end = bookable_span(point)
     width = A_DAY
     while start < end:
-        times = as_times(_bookable_runs(point, (start, min(end, start + width)), minutes))
+        times = as_times(_bookable_runs(point, (start, min(end, start + width)), minutes, needs))
         if times:
             return times[0]
         start, width = start + width, width * 4
     return None
 
 
-def best_first(found: Iterator[Run] | Sequence[Run]) -> list[Run]:
-    """The order in which posts are chosen: least waste, then least unsellable remainder, then the lowest number."""
-    return sorted(found, key=lambda run: (run.waste_minutes, fragment_minutes(run), run.post_number))
+def best_first(found: Iterable[Run]) -> list[Run]:
+    """The order in which posts are chosen.
+
+    The least able one that can take it (the others are kept for those who need them), then the least waste, then the
+    least unsellable remainder, then the lowest number.
+    """
+    return sorted(found, key=lambda run: (run.breadth, run.waste_minutes, fragment_minutes(run), run.post_number))
 
 
 def fragment_minutes(run: Run) -> int:
@@ -128,7 +179,7 @@ def fragment_minutes(run: Run) -> int:
     return sum(left for left in (run.left_minutes, run.right_minutes) if 0 < left < TYPICAL_JOB_MINUTES)
 
 
-def as_times(found: Iterator[Run] | Sequence[Run]) -> list[Time]:
+def as_times(found: Iterable[Run]) -> list[Time]:
     """Runs of all posts, as a customer sees them: one entry per time, with the post that would be chosen."""
     by_start: dict[datetime, list[Run]] = {}
     for run in found:
@@ -146,77 +197,109 @@ def bookable_span(point: ServicePoint) -> Span:
     return now + timedelta(minutes=point.lead_minutes), day_span(point.time_zone, last_day)[1]
 
 
-def load_posts(point_id: int, span: Span) -> list[PostTime]:
-    """Slots and live reservations of a station's posts that touch a stretch of time, as columns: two statements."""
-    slots: dict[tuple[int, int], list[Span]] = {}
-    for post_id, number, start, end in db.session.execute(
-        select(
-            ScheduleSlot.service_post_id,
-            ServicePost.post_number,
-            ScheduleSlot.starts_at,
-            ScheduleSlot.ends_at,
-        )
-        .join(ServicePost, ServicePost.id == ScheduleSlot.service_post_id)
-        .where(
-            ScheduleSlot.service_point_id == point_id,
-            ScheduleSlot.starts_at
-            >= span[0] - A_DAY,  # a row of slots before the span may be what a run's left side is
-            ScheduleSlot.starts_at < span[1] + A_DAY,  # and a run may end after it
-        )
-        .order_by(ScheduleSlot.starts_at)
-    ):
-        slots.setdefault((post_id, number), []).append((start, end))
-    taken: dict[int, list[Span]] = {}
-    for post_id, start, end in db.session.execute(
-        select(Reservation.service_post_id, Reservation.starts_at, Reservation.ends_at)
-        .where(
-            Reservation.service_point_id == point_id,
-            Reservation.starts_at > span[0] - 2 * A_DAY,  # none is longer than a day
-            Reservation.starts_at < span[1] + A_DAY,
-            or_(Reservation.expires_at.is_(None), Reservation.expires_at > clock.now()),
-        )
-        .order_by(Reservation.starts_at)
-    ):
-        taken.setdefault(post_id, []).append((start, end))
+def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostTime]:
+    """Slots and live reservations, as columns, of those posts of a station that can take such a job, round this time."""
+    slots, reserved = load_slots(point_id, span), load_reserved(point_id, span)
     return [
-        PostTime(post_id, number, tuple(cells), tuple(taken.get(post_id, ())))
-        for (post_id, number), cells in sorted(slots.items())
+        PostTime(
+            post.service_post_id,
+            post.post_number,
+            post.breadth,
+            tuple(slots.get(post.service_post_id, ())),
+            tuple(found.span for found in reserved.get(post.service_post_id, ())),
+        )
+        for post in load_abilities(point_id, needs)
+        if post.is_able
     ]
 
 
-def refusal(point: ServicePoint, starts_at: datetime, minutes: int | None) -> Problem:
-    """Why nobody can start such a job at that time: the plan's validations, each with its own error.
+def load_slots(point_id: int, span: Span) -> dict[int, list[Span]]:
+    """The offer of each post round this time: one range of the primary key (station, start, post).
 
-    `slot_must_be_available`: not past (InThePast), enough notice (TooSoon), within the horizon (BeyondHorizon), and
-    offered at all (SlotNotOffered). `booking_time_matches_slot`: a slot begins then (TimeMatchesNoSlot).
-    `services_fit_in_time_slot`: the offer after it is long enough (ServicesDoNotFit). `no_conflicting_bookings`:
-    nobody else has it (SlotTaken).
+    A row of slots before the span may be what a run's left side is, and a run may end after it.
     """
-    start, end = bookable_span(point)
-    if starts_at < clock.now():
-        return InThePast()
-    if starts_at < start:
-        return TooSoon(lead_minutes=point.lead_minutes)
-    if starts_at >= end:
-        return BeyondHorizon(horizon_days=point.horizon_days)
-    posts = load_posts(point.id, _around(point, starts_at))
-    if any(
-        run.starts_at == starts_at
-        for post in posts
-        for run in runs(post.service_post_id, post.post_number, post.slots, (), minutes)
+    slots: dict[int, list[Span]] = {}
+    for post_id, start, end in db.session.execute(
+        select(ScheduleSlot.service_post_id, ScheduleSlot.starts_at, ScheduleSlot.ends_at)
+        .where(
+            ScheduleSlot.service_point_id == point_id,
+            ScheduleSlot.starts_at >= span[0] - A_DAY,
+            ScheduleSlot.starts_at < span[1] + A_DAY,
+        )
+        .order_by(ScheduleSlot.starts_at)
     ):
-        return SlotTaken(starts_at=starts_at)
-    if any(cell[0] == starts_at for post in posts for cell in post.slots):
-        return ServicesDoNotFit(starts_at=starts_at, minutes=minutes)
-    if any(span[0] <= starts_at < span[1] for post in posts for span in post.taken):
-        return SlotTaken(starts_at=starts_at)
-    if any(cell[0] < starts_at < cell[1] for post in posts for cell in post.slots):
-        return TimeMatchesNoSlot(starts_at=starts_at)
-    return SlotNotOffered(starts_at=starts_at)
+        slots.setdefault(post_id, []).append((start, end))
+    return slots
 
 
-def _bookable_runs(point: ServicePoint, span: Span, minutes: int | None) -> Iterator[Run]:
-    return _runs_of(point, load_posts(point.id, span), span, minutes)
+def load_reserved(point_id: int, span: Span) -> dict[int, list[Reserved]]:
+    """Live reservations of each post round this time: one range of the index (station, start).
+
+    None is over a day long.
+    """
+    reserved: dict[int, list[Reserved]] = {}
+    for row in db.session.execute(
+        select(*Reserved.columns())
+        .where(
+            Reservation.service_point_id == point_id,
+            Reservation.starts_at > span[0] - 2 * A_DAY,
+            Reservation.starts_at < span[1] + A_DAY,
+            live(),
+        )
+        .order_by(Reservation.starts_at)
+    ):
+        reserved.setdefault(row.service_post_id, []).append(Reserved(*row))
+    return reserved
+
+
+def load_abilities(point_id: int, needs: Needs = ANYTHING) -> list[PostAbility]:
+    """Every post of a station, by id, and whether it could take such a job: one statement."""
+    cars = select(func.count()).where(PostCarType.service_post_id == ServicePost.id).scalar_subquery()
+    jobs = select(func.count()).where(PostService.service_post_id == ServicePost.id).scalar_subquery()
+    this_car = select(PostCarType.car_type_id).where(
+        PostCarType.service_post_id == ServicePost.id, PostCarType.car_type_id == needs.car_type_id
+    )
+    these_jobs = (
+        select(func.count())
+        .where(PostService.service_post_id == ServicePost.id, PostService.service_id.in_(needs.service_ids))
+        .scalar_subquery()
+    )
+    wheel: ColumnElement[bool] = (
+        true()
+        if needs.wheel_inches is None
+        else or_(ServicePost.largest_wheel.is_(None), ServicePost.largest_wheel >= needs.wheel_inches)
+    )
+    found = db.session.execute(
+        select(
+            ServicePost.id,
+            ServicePost.post_number,
+            ServicePost.active,
+            true() if needs.car_type_id is None else or_(cars == 0, this_car.exists()),
+            or_(jobs == 0, these_jobs == len(set(needs.service_ids))),
+            wheel,
+            func.coalesce(func.nullif(cars, 0), ALL) + func.coalesce(func.nullif(jobs, 0), ALL),
+        )
+        .where(ServicePost.service_point_id == point_id)
+        .order_by(ServicePost.id)
+    )
+    return [
+        PostAbility(id, number, active, bool(car), bool(services), bool(wheels), breadth)
+        for id, number, active, car, services, wheels, breadth in found
+    ]
+
+
+def live(now: datetime | None = None) -> ColumnElement[bool]:
+    """A reservation that occupies its time: all but expired holds."""
+    return or_(Reservation.expires_at.is_(None), Reservation.expires_at > (now or clock.now()))
+
+
+def around(point: ServicePoint, moment: datetime) -> Span:
+    """The local day a moment lies on."""
+    return day_span(point.time_zone, local_day(point.time_zone, moment))
+
+
+def _bookable_runs(point: ServicePoint, span: Span, minutes: int | None, needs: Needs) -> Iterator[Run]:
+    return _runs_of(point, load_posts(point.id, span, needs), span, minutes)
 
 
 def _runs_of(point: ServicePoint, posts: Sequence[PostTime], span: Span, minutes: int | None) -> Iterator[Run]:
@@ -226,10 +309,6 @@ def _runs_of(point: ServicePoint, posts: Sequence[PostTime], span: Span, minutes
     if not point.active:
         return
     for post in posts:
-        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes):
+        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth):
             if start <= run.starts_at < end:
                 yield run
-
-
-def _around(point: ServicePoint, moment: datetime) -> Span:
-    return day_span(point.time_zone, local_day(point.time_zone, moment))

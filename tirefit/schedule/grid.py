@@ -24,6 +24,7 @@ class Run:
     waste_minutes: int  # occupied, but not needed by the services
     left_minutes: int  # free right before the run
     right_minutes: int  # free right after it
+    breadth: int = 0  # how much else the post could take: the able are kept for those who need them
 
 
 def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Span]:
@@ -86,7 +87,12 @@ def free_cells(cells: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
 
 
 def runs(
-    post_id: int, post_number: int, cells: Sequence[Span], taken: Sequence[Span], minutes: int | None
+    post_id: int,
+    post_number: int,
+    cells: Sequence[Span],
+    taken: Sequence[Span],
+    minutes: int | None,
+    breadth: int = 0,
 ) -> Iterator[Run]:
     """Every run that can start on this post: the shortest row of free cells from each start that covers `minutes`.
 
@@ -114,6 +120,7 @@ def runs(
                 waste_minutes=(run_end - start - need) // MINUTE,
                 left_minutes=(start - stretch_start) // MINUTE,
                 right_minutes=(stretch_end - run_end) // MINUTE,
+                breadth=breadth,
             )
 
 

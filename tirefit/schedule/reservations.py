@@ -16,12 +16,14 @@ from sqlalchemy.exc import IntegrityError
 
 from tirefit import clock
 from tirefit.database import command, db, lost_to
-from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered
+from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import slots
-from tirefit.schedule.availability import available_at_time, refusal
-from tirefit.schedule.grid import Run, Span, is_covered
+from tirefit.schedule.availability import A_DAY, ANYTHING, Needs, Reserved, available_at_time
+from tirefit.schedule.grid import Run, Span, gaps, is_covered
+from tirefit.schedule.reasons import refusal
 
+MOST_HOLDS = 10  # live ones from one network: a family or an office, but not a whole station's day
 MOST_EXTENSIONS = 10  # WCAG 2.2.1: a time limit can be extended at least ten times
 TOKEN_LENGTH = 22  # 128 bits in base64url
 
@@ -61,7 +63,9 @@ def reserve_slot_temporarily(
     minutes: int,
     token: str,
     *,
+    needs: Needs = ANYTHING,
     holder: str | None = None,
+    origin: str | None = None,
     post_number: int | None = None,
     wanted: dict[str, Any] | None = None,
 ) -> Hold:
@@ -71,7 +75,7 @@ def reserve_slot_temporarily(
     hold; one browser (`holder`) keeps one time: its earlier hold is freed, but only when the new one is won. A token
     that has become a booking is not used again: the hold then has a new one.
 
-    Raises SlotTaken when somebody was quicker, and the error of `availability.refusal` when the time could not be had
+    Raises SlotTaken when somebody was quicker, and the error of `reasons.refusal` when the time could not be had
     anyway.
     """
     point = db.session.get_one(ServicePoint, point_id)
@@ -86,7 +90,8 @@ def reserve_slot_temporarily(
     if _is_used(token):
         token = new_token()
     _free_holds_of(hash_of(token), holder)
-    for run in available_at_time(point, starts_at, minutes):
+    _require_few_holds(origin)
+    for run in available_at_time(point, starts_at, minutes, needs):
         if post_number is not None and run.post_number != post_number:
             continue
         reservation_id = take(
@@ -95,6 +100,7 @@ def reserve_slot_temporarily(
             "hold",
             token_hash=hash_of(token),
             holder=holder,
+            origin=origin,
             wanted=wanted or {},
             expires_at=_expiry(point),
         )
@@ -102,7 +108,7 @@ def reserve_slot_temporarily(
             return _reload(reservation_id, token)
     if (double := find_hold(token)) is not None:  # the same tap, sent twice at once: the other one has just won
         return double
-    raise refusal(point, starts_at, minutes)
+    raise refusal(point, starts_at, minutes, needs)
 
 
 def find_hold(token: str) -> Hold | None:
@@ -152,6 +158,56 @@ def cleanup_expired_reservations() -> int:
     return len(ids)
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """What a block has taken, and what stood in its way: that stays as it is, for people to decide."""
+
+    reservation_ids: tuple[int, ...]
+    in_the_way: tuple[Reserved, ...]
+
+
+@command
+def block_time(point_id: int, post_id: int, starts_at: datetime, ends_at: datetime, reason: str = "") -> Blocked:
+    """Close a stretch of a post's time: whatever of it is free is taken, and nothing is cancelled.
+
+    A stretch of several days becomes several reservations, none longer than a day.
+    """
+    lock_posts([post_id])
+    _purge_expired(post_id, (starts_at, ends_at))
+    in_the_way = [
+        Reserved(*row)
+        for row in db.session.execute(
+            select(*Reserved.columns())
+            .where(
+                Reservation.service_post_id == post_id,
+                Reservation.starts_at > starts_at - A_DAY,
+                Reservation.starts_at < ends_at,
+                Reservation.ends_at > starts_at,
+            )
+            .order_by(Reservation.starts_at)
+        )
+    ]
+    ids = []
+    for start, end in gaps((starts_at, ends_at), [found.span for found in in_the_way]):
+        while start < end:
+            part = min(end, start + A_DAY)
+            run = Run(post_id, 0, start, part, slots=0, waste_minutes=0, left_minutes=0, right_minutes=0)
+            ids.append(take(point_id, run, "block", on_grid=False, reason=reason))
+            start = part
+    return Blocked(tuple(id for id in ids if id is not None), tuple(in_the_way))
+
+
+@command
+def unblock(reservation_id: int) -> bool:
+    """Open blocked time again; → whether it was blocked. Nothing but a block is ever removed by this."""
+    found = db.session.get(Reservation, reservation_id, populate_existing=True)
+    if found is None or found.kind != "block":
+        return False
+    lock_posts([found.service_post_id])
+    free(reservation_id)
+    return True
+
+
 def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns: Any) -> int | None:
     """Inside a command: occupy a run of slots; → the reservation's id, or None when somebody has (part of) it.
 
@@ -173,8 +229,10 @@ def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns:
         reservation_id = _insert(values)
     # After the insert: its foreign key holds the post's key, so a change of the offer is either over and seen, or
     # waits.
-    if on_grid and reservation_id is not None and not _is_offered(point_id, run.service_post_id, span):
-        raise SlotNotOffered(starts_at=run.starts_at)
+    if reservation_id is not None and not _is_offered(point_id, run.service_post_id, span):
+        if on_grid:
+            raise SlotNotOffered(starts_at=run.starts_at)
+        slots.heal(point_id, run.service_post_id, span)  # the offer makes room for it
     return reservation_id
 
 
@@ -187,7 +245,7 @@ def turn_into_booking(hold: Hold) -> int:
     turned = db.session.execute(
         update(Reservation)
         .where(Reservation.id == hold.reservation_id, Reservation.kind == "hold")
-        .values(kind="booking", expires_at=None, holder=None)
+        .values(kind="booking", expires_at=None, holder=None, origin=None)
         .returning(Reservation.id)
     )
     if turned.first() is None:
@@ -284,6 +342,19 @@ def _free_holds_of(token_hash: str, holder: str | None) -> None:
         same = same | (Reservation.holder == holder)
     for reservation_id in db.session.scalars(select(Reservation.id).where(Reservation.kind == "hold", same)).all():
         free(reservation_id)
+
+
+def _require_few_holds(origin: str | None) -> None:
+    """No network keeps more than ten times on hold, so that nobody can empty a station's day by tapping."""
+    if origin is None:
+        return
+    now = clock.now()
+    until = db.session.scalars(
+        select(Reservation.expires_at).where(Reservation.origin == origin, Reservation.expires_at > now)
+    ).all()
+    if len(until) >= MOST_HOLDS:
+        wait = min(moment for moment in until if moment is not None) - now
+        raise TooManyAttempts(retry_after=max(1, int(wait.total_seconds())))
 
 
 def _is_used(token: str) -> bool:

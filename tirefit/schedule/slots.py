@@ -1,39 +1,35 @@
 """The offer: slots cut from a post's hours at its own length, around what is reserved.
 
-What should be is compared with what is, and only the difference is written. The preview is the same difference, not
-written. Nothing here changes a reservation. Free time is not decided here but in schedule.availability.
+What should be is compared with what is, and only the difference is written; it heals by being run again. Nothing here
+changes a reservation. What managers change, and its preview, stands in schedule.changes; what is free is decided in
+schedule.availability.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Delete, bindparam, delete, insert, or_, select
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.orm import selectinload
 
 from tirefit import clock
 from tirefit.database import command, db
-from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange, WindowsInvalid
 from tirefit.models import (
     Reservation,
     ScheduleException,
+    ScheduleRun,
     ScheduleSlot,
     ScheduleTemplate,
-    ScheduleWindow,
     ServicePoint,
     ServicePost,
 )
 from tirefit.schedule import grid
-from tirefit.schedule.windows import (
-    Hours,
-    Span,
-    Week,
-    day_span,
-    is_valid_day,
-    local_day,
-    opening_windows,
-)
+from tirefit.schedule.availability import Reserved, live
+from tirefit.schedule.windows import Hours, Span, Week, day_span, local_day, opening_windows
 
 SHORTEST, LONGEST = 5, 480  # minutes of a slot
+STATIONS_AT_ONCE = 20  # in one transaction of the rolling schedule: few commits, and no post locked for long
 A_DAY = timedelta(days=1)
 
 Cell = tuple[datetime, int, datetime]  # starts_at, service_post_id, ends_at
@@ -44,20 +40,8 @@ class Pace:
     """What the cut needs to know of a post."""
 
     id: int
-    post_number: int
     slot_duration: int
     active: bool
-
-
-@dataclass(frozen=True)
-class Reserved:
-    """Time of a post that somebody has: it is not touched, whatever changes."""
-
-    id: int
-    service_post_id: int
-    kind: str
-    starts_at: datetime
-    ends_at: datetime
 
 
 @dataclass(frozen=True)
@@ -71,6 +55,7 @@ class Difference:
     removed: tuple[Cell, ...]
     reserved: tuple[Reserved, ...]  # untouched, all of it
     outside: tuple[Reserved, ...]  # of these, what now lies outside the opening hours: still valid
+    run_id: int | None = field(default=None, compare=False)  # of the run that applied it
 
     @property
     def before(self) -> int:
@@ -79,6 +64,13 @@ class Difference:
     @property
     def after(self) -> int:
         return len(self.kept) + len(self.added)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for a preview and for what is about to be applied, while nobody booked or changed anything between."""
+        reserved = [(each.id, each.starts_at, each.ends_at) for each in self.reserved]
+        seen = repr((self.added, self.removed, reserved))
+        return hashlib.sha256(seen.encode()).hexdigest()[:32]
 
 
 @command
@@ -105,159 +97,87 @@ def regenerate_post_schedule(post_id: int) -> Difference:
     return regenerate(post.service_point, [post], *offered_days(post.service_point))
 
 
-def generate_rolling_schedule(point_id: int | None = None) -> int:
+def generate_rolling_schedule(
+    point_id: int | None = None, tell: Callable[[int, int], None] = lambda done, total: None
+) -> int:
     """Open the days ahead, up to each active station's horizon; → how many slots were added.
 
-    A station is one transaction with its own watermark (`slots_until`): whatever stops this, running it again goes on
-    where it stopped, and running it twice does nothing.
+    Some stations at a time are one transaction, each with its own watermark (`slots_until`): whatever stops this,
+    running it again goes on where it stopped; running it twice, or two at once, does nothing twice. `tell(done,
+    total)` is called after each transaction, and a run that has anything to do leaves its progress in schedule_runs.
     """
-    stations = select(ServicePoint.id).where(ServicePoint.active).order_by(ServicePoint.id)
+    behind = _stations_behind(point_id)
+    if not behind:
+        return 0
+    run_id, added = _begin_rolling_run(len(behind)), 0
+    for start in range(0, len(behind), STATIONS_AT_ONCE):
+        batch = behind[start : start + STATIONS_AT_ONCE]
+        added += _extend_offers(batch, run_id)
+        tell(start + len(batch), len(behind))
+    return added
+
+
+def _stations_behind(point_id: int | None) -> list[int]:
+    """Active stations whose offer does not reach their horizon."""
+    stations = (
+        select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
+        .where(ServicePoint.active)
+        .order_by(ServicePoint.id)
+    )
     if point_id is not None:
         stations = stations.where(ServicePoint.id == point_id)
-    return sum(_extend_offer(id) for id in db.session.scalars(stations).all())
+    now = clock.now()
+    return [
+        id
+        for id, zone, days, until in db.session.execute(stations)
+        if until is None or until < local_day(zone, now) + days * A_DAY
+    ]
 
 
 @command
-def _extend_offer(point_id: int) -> int:
-    point = db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
-    today, until = _horizon(point)
-    first_day = max(today, point.slots_until + A_DAY) if point.slots_until else today
-    if first_day > until:
-        return 0
-    difference = regenerate(point, point.posts, first_day, until)
-    point.slots_until = until
-    return len(difference.added)
-
-
-@command
-def create_post(
-    point_id: int,
-    *,
-    post_number: int,
-    slot_duration: int,
-    name: str = "",
-    description: str = "",
-    active: bool = True,
-) -> ServicePost:
-    """Add a post to a station and offer its time. Raises PostNumberTaken, SlotDurationOutOfRange."""
-    point = db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
-    _require_length(slot_duration)
-    _require_free_number(point_id, post_number)
-    post = ServicePost(
-        service_point_id=point_id,
-        post_number=post_number,
-        slot_duration=slot_duration,
-        name=name,
-        description=description,
-        active=active,
+def _begin_rolling_run(stations: int) -> int:
+    run = ScheduleRun(
+        kind="rolling", subject={}, before=None, after=None, total=stations, done=0, created_at=clock.now()
     )
-    db.session.add(post)
+    db.session.add(run)
     db.session.flush()
-    regenerate(point, [post], *offered_days(point))
-    return post
+    return run.id
 
 
 @command
-def update_post(
-    post_id: int, *, post_number: int, slot_duration: int, name: str, description: str, active: bool
-) -> Difference:
-    """Change a post; its offer is cut again around what is reserved, and nothing reserved is moved or lost.
-
-    Raises PostNumberTaken, SlotDurationOutOfRange, and PostHasBookings (with the times) when a post that is to be
-    switched off still has time reserved ahead.
-    """
-    post = _lock_posts([post_id])[0]
-    _require_length(slot_duration)
-    if post_number != post.post_number:
-        _require_free_number(post.service_point_id, post_number)
-    if post.active and not active:
-        _require_nothing_ahead(post)
-    post.post_number, post.slot_duration, post.active = post_number, slot_duration, active
-    post.name, post.description = name, description
-    db.session.flush()
-    return regenerate(post.service_point, [post], *offered_days(post.service_point))
-
-
-def preview_post_schedule(
-    post: ServicePost,
-    *,
-    slot_duration: int,
-    active: bool,
-    first_day: date | None = None,
-    last_day: date | None = None,
-) -> Difference:
-    """What `update_post` would do to the offer, for these days or for all that is generated. Writes nothing."""
-    _require_length(slot_duration)
-    pace = Pace(post.id, post.post_number, slot_duration, active)
-    first, last = offered_days(post.service_point)
-    return _difference(post.service_point, [pace], load_hours(post.service_point), first_day or first, last_day or last)
-
-
-def preview_new_post(point: ServicePoint, *, slot_duration: int, active: bool) -> Difference:
-    """What `create_post` would add to the offer. Writes nothing."""
-    _require_length(slot_duration)
-    return _difference(point, [Pace(0, 0, slot_duration, active)], load_hours(point), *offered_days(point))
-
-
-@command
-def save_template(
-    point_id: int, windows: Sequence[tuple[int, int, int]], *, name: str, template_id: int | None = None
-) -> Difference:
-    """Give a station its ordinary week: (weekday, opens, closes) in minutes of local time; several a day leave breaks.
-
-    Raises WindowsInvalid naming the weekday. Offers of every post are cut again around what is reserved.
-    """
-    _require_windows(windows)
-    point = db.session.get_one(ServicePoint, point_id)
-    if template_id is None:
-        template = ScheduleTemplate(service_point_id=point_id, name=name)
-        db.session.add(template)
-    else:
-        template = db.session.get_one(ScheduleTemplate, template_id)
-        template.windows = []
-        db.session.flush()  # the old windows go before the new ones come: (weekday, opens) is unique
-    template.name = name
-    template.windows = [ScheduleWindow(weekday=day, opens=opens, closes=closes) for day, opens, closes in windows]
-    db.session.flush()
-    return regenerate(point, point.posts, *offered_days(point))
-
-
-def preview_template(
-    point: ServicePoint, windows: Sequence[tuple[int, int, int]], template_id: int | None = None
-) -> Difference:
-    """What `save_template` would do to the station's offer. Writes nothing. Raises WindowsInvalid."""
-    _require_windows(windows)
-    hours = load_hours(point)
-    others = tuple(week for week in hours.weeks if week.id != template_id)
-    edited = next((week for week in hours.weeks if week.id == template_id), Week(windows=(), id=1 << 62))
-    hours = replace(hours, weeks=(*others, replace(edited, windows=tuple(windows))))
-    return _difference(point, [_pace(post) for post in point.posts], hours, *offered_days(point))
-
-
-@command
-def close_day(point_id: int, day: date, reason: str = "") -> Difference:
-    """Close a station on a date, whatever its weekday says. What is reserved then stays and is listed as outside."""
-    point = db.session.get_one(ServicePoint, point_id)
-    db.session.execute(_exception_of(point_id, day))
-    db.session.add(ScheduleException(service_point_id=point_id, day=day, reason=reason))
-    db.session.flush()
-    return regenerate(point, point.posts, day, day)
-
-
-@command
-def open_day(point_id: int, day: date) -> Difference:
-    """Take a date's exception away: the day is again as its weekday."""
-    point = db.session.get_one(ServicePoint, point_id)
-    db.session.execute(_exception_of(point_id, day))
-    return regenerate(point, point.posts, day, day)
+def _extend_offers(point_ids: Sequence[int], run_id: int) -> int:
+    """Bring these stations' offers up to their horizons, and the run's row with them."""
+    added = 0
+    for point in db.session.scalars(
+        select(ServicePoint)
+        .where(ServicePoint.id.in_(point_ids))
+        .order_by(ServicePoint.id)
+        .options(selectinload(ServicePoint.posts))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).all():
+        today, until = _horizon(point)
+        first_day = max(today, point.slots_until + A_DAY) if point.slots_until else today
+        if first_day <= until:
+            added += len(regenerate(point, point.posts, first_day, until).added)
+            point.slots_until = until
+    run = db.session.get_one(ScheduleRun, run_id, populate_existing=True)
+    run.added += added
+    run.done += len(point_ids)
+    run.finished_at = clock.now() if run.done >= run.total else None
+    return added
 
 
 def heal(point_id: int, post_id: int, span: Span) -> None:
-    """Inside a command: time that is not made of slots has become free; cut the days it lies on again."""
+    """Inside a command: reserved time that is not made of slots has come or gone; cut the days it lies on again."""
     point = db.session.get_one(ServicePoint, point_id)
-    first, last = local_day(point.time_zone, span[0]), local_day(point.time_zone, span[1])
-    if point.slots_until is not None and first <= point.slots_until:
-        regenerate(point, _lock_posts([post_id]), first, min(last, point.slots_until))
+    if point.slots_until is None:
+        return
+    # The gap that the time is part of may begin the evening before and end the morning after.
+    first = local_day(point.time_zone, span[0]) - A_DAY
+    last = min(local_day(point.time_zone, span[1]) + A_DAY, point.slots_until)
+    if first <= last:
+        regenerate(point, lock_posts_for_regeneration([post_id]), first, last)
 
 
 def offered_days(point: ServicePoint) -> tuple[date, date]:
@@ -266,33 +186,34 @@ def offered_days(point: ServicePoint) -> tuple[date, date]:
     return today, max(today, point.slots_until or until)
 
 
-def load_hours(point: ServicePoint) -> Hours:
-    """The rules that open a station's posts, as the pure functions of schedule.windows take them."""
-    templates = db.session.scalars(select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id))
-    exceptions = db.session.scalars(select(ScheduleException).where(ScheduleException.service_point_id == point.id))
+def load_hours(point: ServicePoint, since: date | None = None) -> Hours:
+    """The rules that open a station's posts (from a day on), as the pure functions of schedule.windows take them."""
+    templates = select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)
+    exceptions = select(ScheduleException).where(ScheduleException.service_point_id == point.id)
+    if since is not None:
+        exceptions = exceptions.where(ScheduleException.day >= since)
     return Hours(
         zone=point.time_zone,
         weeks=tuple(
-            Week(
-                windows=tuple((w.weekday, w.opens, w.closes) for w in template.windows),
-                post_id=template.service_post_id,
-                valid_from=template.valid_from,
-                valid_until=template.valid_until,
-                priority=template.priority,
-                id=template.id,
-            )
-            for template in templates
+            as_week(template)
+            for template in db.session.scalars(templates.options(selectinload(ScheduleTemplate.windows)))
         ),
         exceptions={
             (found.service_post_id, found.day): tuple((w.opens, w.closes) for w in found.windows)
-            for found in exceptions
+            for found in db.session.scalars(exceptions.options(selectinload(ScheduleException.windows)))
         },
     )
 
 
-def _horizon(point: ServicePoint) -> tuple[date, date]:
-    today = local_day(point.time_zone, clock.now())
-    return today, today + timedelta(days=point.horizon_days)
+def as_week(template: ScheduleTemplate) -> Week:
+    return Week(
+        windows=tuple((window.weekday, window.opens, window.closes) for window in template.windows),
+        post_id=template.service_post_id,
+        valid_from=template.valid_from,
+        valid_until=template.valid_until,
+        priority=template.priority,
+        id=template.id,
+    )
 
 
 def regenerate(point: ServicePoint, posts: Iterable[ServicePost], first_day: date, last_day: date) -> Difference:
@@ -300,64 +221,63 @@ def regenerate(point: ServicePoint, posts: Iterable[ServicePost], first_day: dat
 
     Takes the posts FOR UPDATE first: whoever is taking time of them has finished and is seen, or waits and then sees.
     """
-    locked = _lock_posts([post.id for post in posts])
-    difference = _difference(point, [_pace(post) for post in locked], load_hours(point), first_day, last_day)
-    if difference.removed:
+    locked = lock_posts_for_regeneration([post.id for post in posts])
+    hours = load_hours(point, since=first_day - A_DAY)
+    found = difference(point, [pace_of(post) for post in locked], hours, first_day, last_day)
+    if found.removed:
         db.session.execute(
             delete(ScheduleSlot.__table__).where(  # type: ignore[arg-type]
                 ScheduleSlot.service_point_id == point.id,
                 ScheduleSlot.starts_at == bindparam("start"),
                 ScheduleSlot.service_post_id == bindparam("post"),
             ),
-            [{"start": start, "post": post_id} for start, post_id, _ in difference.removed],
+            [{"start": start, "post": post_id} for start, post_id, _ in found.removed],
         )
-    if difference.added:
+    if found.added:
         db.session.execute(
             insert(ScheduleSlot.__table__),  # type: ignore[arg-type]
             [
                 {"service_point_id": point.id, "starts_at": start, "service_post_id": post_id, "ends_at": end}
-                for start, post_id, end in difference.added
+                for start, post_id, end in found.added
             ],
         )
-    return difference
+    return found
 
 
-def _difference(
-    point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_day: date, last_day: date
-) -> Difference:
+def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_day: date, last_day: date) -> Difference:
+    """The offer of these posts as `hours` and their lengths make it, against the one that is written. Writes nothing.
+
+    Hours that pass midnight bind days together: what the evening before leaves in the first day is looked at too, and
+    the day after the last one, where the offer goes that far.
+    """
+    beyond = last_day + A_DAY if point.slots_until is not None and last_day < point.slots_until else last_day
     start, end = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     ids = [post.id for post in posts]
-    have = {
-        (row.starts_at, row.service_post_id, row.ends_at)
-        for row in db.session.execute(
-            select(ScheduleSlot.starts_at, ScheduleSlot.service_post_id, ScheduleSlot.ends_at).where(
-                ScheduleSlot.service_point_id == point.id,
-                ScheduleSlot.service_post_id.in_(ids),
-                ScheduleSlot.starts_at >= start,
-                ScheduleSlot.starts_at < end,
-            )
-        )
-    }
-    # Hours of the evening before may reach into the first day; time reserved round the edges shapes the cells there.
-    reserved = _reserved(ids, start - 2 * A_DAY, end + 2 * A_DAY)
+    reserved = _reserved(ids, start - 2 * A_DAY, end + 3 * A_DAY)
     want: set[Cell] = set()
+    limits: dict[int, datetime] = {}
     outside: list[Reserved] = []
     for post in posts:
-        windows = opening_windows(hours, post.id, first_day - A_DAY, last_day)
+        windows = opening_windows(hours, post.id, first_day - A_DAY, beyond)
         of_post = [found for found in reserved if found.service_post_id == post.id]
-        taken = [(found.starts_at, found.ends_at) for found in of_post]
+        limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in windows)])
         if post.active:
-            cells = grid.cut(windows, post.slot_duration, taken)
-            want |= {(cell[0], post.id, cell[1]) for cell in cells if start <= cell[0] < end}
+            cells = grid.cut(windows, post.slot_duration, [found.span for found in of_post])
+            want |= {(cell[0], post.id, cell[1]) for cell in cells if cell[1] > start}
         outside += [
-            found
-            for found in of_post
-            if start <= found.starts_at < end and any(grid.gaps((found.starts_at, found.ends_at), windows))
+            found for found in of_post if start <= found.starts_at < end and any(grid.gaps(found.span, windows))
         ]
+    # Beyond the last day there is nothing but what its hours leave there; further on, if the offer ends with this day.
+    ends_here = point.slots_until is None or beyond >= point.slots_until
+    have = {
+        cell
+        for cell in _offered(point.id, ids, start, end + 3 * A_DAY)
+        if cell[2] > start and (ends_here or cell[0] < limits[cell[1]])
+    }
     return Difference(
         first_day,
         last_day,
-        kept=tuple(sorted(have & want)),
+        kept=tuple(sorted(cell for cell in have & want if start <= cell[0] < end)),
         added=tuple(sorted(want - have)),
         removed=tuple(sorted(have - want)),
         reserved=tuple(found for found in reserved if start <= found.starts_at < end),
@@ -365,29 +285,7 @@ def _difference(
     )
 
 
-def _reserved(post_ids: Sequence[int], start: datetime, end: datetime) -> list[Reserved]:
-    """Live reservations of these posts that touch [start, end), by start. Expired holds are as good as none."""
-    found = db.session.execute(
-        select(
-            Reservation.id,
-            Reservation.service_post_id,
-            Reservation.kind,
-            Reservation.starts_at,
-            Reservation.ends_at,
-        )
-        .where(
-            Reservation.service_post_id.in_(post_ids),
-            Reservation.starts_at < end,
-            Reservation.starts_at > start - A_DAY,  # none is longer than a day
-            Reservation.ends_at > start,
-            or_(Reservation.expires_at.is_(None), Reservation.expires_at > clock.now()),
-        )
-        .order_by(Reservation.starts_at)
-    )
-    return [Reserved(*row) for row in found]
-
-
-def _lock_posts(ids: Sequence[int]) -> list[ServicePost]:
+def lock_posts_for_regeneration(ids: Sequence[int]) -> list[ServicePost]:
     """Posts in ascending id, the one lock order, read afresh. SQLite has one writer and needs no row locks."""
     return list(
         db.session.scalars(
@@ -400,37 +298,46 @@ def _lock_posts(ids: Sequence[int]) -> list[ServicePost]:
     )
 
 
-def _pace(post: ServicePost) -> Pace:
-    return Pace(post.id, post.post_number, post.slot_duration, post.active)
+def pace_of(post: ServicePost) -> Pace:
+    return Pace(post.id, post.slot_duration, post.active)
 
 
-def _exception_of(point_id: int, day: date) -> Delete:
-    return delete(ScheduleException).where(
-        ScheduleException.service_point_id == point_id,
-        ScheduleException.service_post_id.is_(None),
-        ScheduleException.day == day,
+def reserved_ahead(post: ServicePost) -> list[Reserved]:
+    """What is still reserved on a post from now on."""
+    now = clock.now()
+    return [found for found in _reserved([post.id], now, now + 3660 * A_DAY) if found.ends_at > now]
+
+
+def _horizon(point: ServicePoint) -> tuple[date, date]:
+    today = local_day(point.time_zone, clock.now())
+    return today, today + timedelta(days=point.horizon_days)
+
+
+def _offered(point_id: int, post_ids: Sequence[int], start: datetime, end: datetime) -> Iterable[Cell]:
+    return (
+        (row.starts_at, row.service_post_id, row.ends_at)
+        for row in db.session.execute(
+            select(ScheduleSlot.starts_at, ScheduleSlot.service_post_id, ScheduleSlot.ends_at).where(
+                ScheduleSlot.service_point_id == point_id,
+                ScheduleSlot.service_post_id.in_(post_ids),
+                ScheduleSlot.starts_at > start - timedelta(minutes=LONGEST),
+                ScheduleSlot.starts_at < end,
+            )
+        )
     )
 
 
-def _require_length(minutes: int) -> None:
-    if not SHORTEST <= minutes <= LONGEST:
-        raise SlotDurationOutOfRange(shortest=SHORTEST, longest=LONGEST)
-
-
-def _require_free_number(point_id: int, post_number: int) -> None:
-    taken = select(ServicePost).where(ServicePost.service_point_id == point_id, ServicePost.post_number == post_number)
-    if (other := db.session.scalar(taken)) is not None:
-        raise PostNumberTaken(post_number=post_number, name=other.name)
-
-
-def _require_nothing_ahead(post: ServicePost) -> None:
-    now = clock.now()
-    ahead = _reserved([post.id], now, now + timedelta(days=3660))
-    if ahead:
-        raise PostHasBookings(post_number=post.post_number, reserved=ahead)
-
-
-def _require_windows(windows: Sequence[tuple[int, int, int]]) -> None:
-    for weekday in range(7):
-        if not is_valid_day([(opens, closes) for day, opens, closes in windows if day == weekday]):
-            raise WindowsInvalid(weekday=weekday)
+def _reserved(post_ids: Sequence[int], start: datetime, end: datetime) -> list[Reserved]:
+    """Live reservations of these posts that touch [start, end), by start."""
+    found = db.session.execute(
+        select(*Reserved.columns())
+        .where(
+            Reservation.service_post_id.in_(post_ids),
+            Reservation.starts_at < end,
+            Reservation.starts_at > start - A_DAY,  # none is longer than a day
+            Reservation.ends_at > start,
+            live(),
+        )
+        .order_by(Reservation.starts_at)
+    )
+    return [Reserved(*row) for row in found]

@@ -1,0 +1,145 @@
+"""Why a time cannot be had, post by post; and a day of each post as staff and the API see it."""
+
+import pytest
+
+from tests.factories import booking, car_type, kyiv
+from tirefit.errors import PostCannotTakeIt, TooManyAttempts
+from tirefit.schedule import changes
+from tirefit.schedule.availability import Needs, available_at_time, find_available_slots_for_duration
+from tirefit.schedule.changes import Abilities
+from tirefit.schedule.reasons import by_posts, refusal, why_not
+from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily, unblock
+from tirefit.schedule.slots import regenerate_post_schedule
+
+DAY = "2026-11-03"
+
+
+def update(post, **changed):
+    now = {name: getattr(post, name) for name in ("post_number", "slot_duration", "name", "description", "active")}
+    return changes.update_post(post.id, **(now | changed))
+
+
+def reasons(point, time, minutes=30, needs=Needs()):  # noqa: B008 (frozen)
+    return [answer.reason for answer in why_not(point, kyiv(f"{DAY} {time}"), minutes, needs)]
+
+
+def test_each_post_gives_its_own_reason(station):
+    made = booking(station, f"{DAY} 10:00", services=["Балансировка"], post_number=1)
+    held = reserve_slot_temporarily(station.id, kyiv(f"{DAY} 11:00"), 30, new_token(), post_number=3)
+    update(station.posts[1], abilities=Abilities((car_type("car").id,), (), 16))
+
+    assert reasons(station, "10:00") == ["overlaps", "off_grid", None]
+    assert reasons(station, "11:00") == [None, None, "held"]
+    assert reasons(station, "17:30", 60) == ["too_short", "off_grid", "too_short"]
+    assert reasons(station, "19:00") == ["closed", "closed", "closed"]
+    assert reasons(station, "09:00", 30, Needs(car_type_id=car_type("suv").id)) == [None, "car_type", None]
+    assert reasons(station, "09:00", 30, Needs(wheel_inches=17)) == [None, "wheel_size", None]
+    by = why_not(station, kyiv(f"{DAY} 10:00"), 30)[0].by
+    assert by.id == made.reservation_id
+    assert why_not(station, kyiv(f"{DAY} 11:00"), 30)[2].by.expires_at == held.expires_at
+
+
+def test_a_post_that_is_switched_off_and_a_station_that_is_closed_online_say_so(station, at):
+    update(station.posts[0], active=False)
+    assert reasons(station, "09:00") == ["post_inactive", None, None]
+    at(f"{DAY} 09:01")
+    assert set(reasons(station, "09:00")) == {"in_the_past"}
+
+
+def test_a_reason_is_given_exactly_where_nothing_is_offered(station):
+    """The list, the question and the reasons are three faces of one answer."""
+    booking(station, f"{DAY} 10:00")
+    reserve_slot_temporarily(station.id, kyiv(f"{DAY} 13:00"), 70, new_token())
+    update(station.posts[2], abilities=Abilities((car_type("car").id,)))
+    needs = Needs(car_type_id=car_type("suv").id)
+    day = kyiv(f"{DAY} 09:00").date()
+    listed = {
+        (run.starts_at, run.post_number) for run in find_available_slots_for_duration(station, day, day, 50, needs)
+    }
+    for minutes in range(9 * 60, 18 * 60 + 30, 5):
+        time = kyiv(f"{DAY} {minutes // 60:02}:{minutes % 60:02}")
+        free = {run.post_number for run in available_at_time(station, time, 50, needs)}
+        answers = why_not(station, time, 50, needs)
+        assert {answer.post_number for answer in answers if answer.reason is None} == free
+        assert {number for start, number in listed if start == time} == free
+        assert all((answer.run is None) == (answer.reason is not None) for answer in answers)
+
+
+def test_when_no_post_takes_such_a_car_the_customer_is_told_that(station):
+    for post in station.posts:
+        update(post, abilities=Abilities((car_type("car").id,)))
+
+    problem = refusal(station, kyiv(f"{DAY} 09:00"), 30, Needs(car_type_id=car_type("suv").id))
+    assert isinstance(problem, PostCannotTakeIt)
+
+
+def test_a_day_of_each_post_shows_what_has_become_of_every_slot(station, at):
+    booking(station, f"{DAY} 10:00", services=["Балансировка"], post_number=1)
+    reserve_slot_temporarily(station.id, kyiv(f"{DAY} 11:00"), 30, new_token(), post_number=1)
+    block_time(station.id, station.posts[0].id, kyiv(f"{DAY} 12:00"), kyiv(f"{DAY} 13:00"), "Обед")
+    at(f"{DAY} 09:40")
+    reserve_slot_temporarily(station.id, kyiv(f"{DAY} 10:30"), 30, new_token(), post_number=1)
+
+    first = by_posts(station, kyiv(f"{DAY} 09:00").date(), 60)[0]
+
+    seen = [slot.status for slot in first.slots][:9]
+    assert seen == ["past", "past", "booked", "held", "free", "free", "blocked", "blocked", "free"]
+    assert first.next_available_at == kyiv(f"{DAY} 11:00")
+
+
+def test_counting_by_posts_is_counting_by_time(station):
+    booking(station, f"{DAY} 09:00")
+    day = kyiv(f"{DAY} 09:00").date()
+    for post in by_posts(station, day, 40):
+        runs = [
+            run.starts_at
+            for run in find_available_slots_for_duration(station, day, day, 40)
+            if run.post_number == post.post_number
+        ]
+        assert post.next_available_at == min(runs)
+
+
+def test_blocking_takes_what_is_free_and_cancels_nothing(station):
+    made = booking(station, f"{DAY} 10:00", services=["Балансировка"], post_number=1)
+    post = station.posts[0]
+
+    done = block_time(station.id, post.id, kyiv(f"{DAY} 09:45"), kyiv(f"{DAY} 11:10"), "Сломался подъёмник")
+
+    assert len(done.reservation_ids) == 2
+    assert [found.id for found in done.in_the_way] == [made.reservation_id]
+    again = regenerate_post_schedule(post.id)  # the offer has made room for it by itself
+    assert (again.added, again.removed) == ((), ())
+    assert reasons(station, "10:30")[0] == "overlaps"
+    for id in done.reservation_ids:
+        assert unblock(id) is True
+    assert unblock(made.reservation_id) is False
+    assert reasons(station, "10:30") == [None, "off_grid", None]
+
+
+def test_a_block_of_several_days_is_several_reservations(station):
+    done = block_time(station.id, station.posts[0].id, kyiv(f"{DAY} 00:00"), kyiv("2026-11-06 00:00"))
+
+    assert len(done.reservation_ids) == 3
+
+
+@pytest.mark.parametrize("count", [10])
+def test_one_network_keeps_ten_times_and_no_more(station, at, count):
+    for n in range(count):
+        time = kyiv(f"{DAY} {9 + n % 8:02}:00")
+        reserve_slot_temporarily(station.id, time, 30, new_token(), holder=f"phone {n}", origin="office")
+
+    with pytest.raises(TooManyAttempts) as refused:
+        reserve_slot_temporarily(station.id, kyiv(f"{DAY} 12:00"), 30, new_token(), origin="office")
+    assert refused.value.facts["retry_after"] == 15 * 60
+    reserve_slot_temporarily(station.id, kyiv(f"{DAY} 12:00"), 30, new_token(), origin="home")
+    at("09:16")
+    reserve_slot_temporarily(station.id, kyiv(f"{DAY} 12:00"), 30, new_token(), origin="office")
+
+
+def test_a_detailed_answer_takes_three_statements(station, statements):
+    with statements() as seen:
+        why_not(station, kyiv(f"{DAY} 10:00"), 30)
+    assert len(seen) == 3
+    with statements() as seen:
+        by_posts(station, kyiv(f"{DAY} 10:00").date(), 30)
+    assert len(seen) == 3

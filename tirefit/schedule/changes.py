@@ -1,0 +1,535 @@
+"""What managers change: posts, weeks and seasons, exceptions. Each change can be previewed, is applied as a run,
+undone.
+
+A change is a new state of one subject (a post, a template, the exceptions of some dates) as plain data. Applying
+writes it, cuts the offer again around what is reserved, and leaves a run with before, after and counts; undoing
+applies `before`. The preview is the same difference, not written. Nothing reserved is moved, shortened or lost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from tirefit import clock
+from tirefit.database import command, db
+from tirefit.errors import (
+    PostHasBookings,
+    PostNumberTaken,
+    RunOutdated,
+    ScheduleChanged,
+    SlotDurationOutOfRange,
+    WindowsInvalid,
+)
+from tirefit.models import (
+    ExceptionWindow,
+    PostCarType,
+    PostService,
+    ScheduleException,
+    ScheduleRun,
+    ScheduleTemplate,
+    ScheduleWindow,
+    ServicePoint,
+    ServicePost,
+)
+from tirefit.schedule.slots import (
+    LONGEST,
+    SHORTEST,
+    Difference,
+    Pace,
+    difference,
+    load_hours,
+    lock_posts_for_regeneration,
+    offered_days,
+    pace_of,
+    regenerate,
+    reserved_ahead,
+)
+from tirefit.schedule.windows import Hours, LocalWindow, Week, each_day, is_valid_day
+
+UNDO_WITHIN = timedelta(days=7)
+UNSAVED = 1 << 62  # the id of a template that is only looked at: newer than all others
+
+WeekWindows = Sequence[tuple[int, int, int]]  # (weekday, opens, closes), minutes of local time
+State = dict[str, Any] | None  # of a subject, as JSON keeps it; None: it is not there
+
+
+# --- posts
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a post can take: these types of car and services (none named: all), wheels up to so many inches (None: any)."""
+
+    car_type_ids: tuple[int, ...] = ()
+    service_ids: tuple[int, ...] = ()
+    largest_wheel: int | None = None
+
+
+@command
+def create_post(
+    point_id: int,
+    *,
+    post_number: int,
+    slot_duration: int,
+    name: str = "",
+    description: str = "",
+    active: bool = True,
+    user_id: int | None = None,
+) -> ServicePost:
+    """Add a post to a station and offer its time. Raises PostNumberTaken, SlotDurationOutOfRange."""
+    point = db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
+    _require_length(slot_duration)
+    _require_free_number(point_id, post_number)
+    post = ServicePost(service_point_id=point_id, post_number=post_number, slot_duration=slot_duration)
+    post.name, post.description, post.active = name, description, active
+    db.session.add(post)
+    db.session.flush()
+    _apply(point, [post], "post", {"post_id": post.id}, None, _state_of_post(post), user_id=user_id)
+    return post
+
+
+@command
+def update_post(
+    post_id: int,
+    *,
+    post_number: int,
+    slot_duration: int,
+    name: str,
+    description: str,
+    active: bool,
+    abilities: Abilities | None = None,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    """Change a post; its offer is cut again around what is reserved, and nothing reserved is moved or lost.
+
+    Without `abilities` it takes what it took. `expected` is the fingerprint of the preview the manager has seen. Raises ScheduleChanged (with the new
+    difference) when it is no longer true, PostNumberTaken, SlotDurationOutOfRange, and PostHasBookings (with the times)
+    when a post that is to be switched off still has time reserved ahead.
+    """
+    post = lock_posts_for_regeneration([post_id])[0]
+    before = _state_of_post(post)
+    after: dict[str, Any] = {
+        "post_number": post_number,
+        "slot_duration": slot_duration,
+        "name": name,
+        "description": description,
+        "active": active,
+    }
+    if abilities is not None:
+        after |= {
+            "largest_wheel": abilities.largest_wheel,
+            "car_type_ids": sorted(set(abilities.car_type_ids)),
+            "service_ids": sorted(set(abilities.service_ids)),
+        }
+    after = before | after
+    _put_post(post, after)
+    return _apply(post.service_point, [post], "post", {"post_id": post_id}, before, after, user_id, expected)
+
+
+def preview_post_schedule(
+    post: ServicePost,
+    *,
+    slot_duration: int,
+    active: bool,
+    first_day: date | None = None,
+    last_day: date | None = None,
+) -> Difference:
+    """What `update_post` would do to the offer, for these days or for all that is generated. Writes nothing."""
+    _require_length(slot_duration)
+    point, (first, last) = post.service_point, offered_days(post.service_point)
+    pace = Pace(post.id, slot_duration, active)
+    return difference(point, [pace], load_hours(point), first_day or first, last_day or last)
+
+
+def preview_new_post(point: ServicePoint, *, slot_duration: int, active: bool) -> Difference:
+    """What `create_post` would add to the offer. Writes nothing."""
+    _require_length(slot_duration)
+    return difference(point, [Pace(0, slot_duration, active)], load_hours(point), *offered_days(point))
+
+
+# --- weeks and seasons
+
+
+@command
+def save_template(
+    point_id: int,
+    windows: WeekWindows,
+    *,
+    name: str,
+    template_id: int | None = None,
+    post_id: int | None = None,
+    valid_from: date | None = None,
+    valid_until: date | None = None,
+    priority: int = 0,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    """Give a station (or one of its posts) a week; several windows a day leave breaks, one may pass midnight.
+
+    With dates it is a season plan over the ordinary week. Raises WindowsInvalid naming the weekday, ScheduleChanged.
+    """
+    _require_windows(windows)
+    _require_order(valid_from, valid_until)
+    point = db.session.get_one(ServicePoint, point_id)
+    if template_id is None:
+        template = ScheduleTemplate(service_point_id=point_id, name=name)
+        db.session.add(template)
+        db.session.flush()
+        template_id, before = template.id, None
+    else:
+        before = _state_of_template(template_id)
+    after = {
+        "name": name,
+        "post_id": post_id,
+        "valid_from": valid_from and valid_from.isoformat(),
+        "valid_until": valid_until and valid_until.isoformat(),
+        "priority": priority,
+        "windows": sorted([day, opens, closes] for day, opens, closes in windows),
+    }
+    _put_template(point_id, template_id, after)
+    return _apply(point, point.posts, "template", {"template_id": template_id}, before, after, user_id, expected)
+
+
+@command
+def delete_template(template_id: int, *, user_id: int | None = None, expected: str | None = None) -> Difference:
+    """Take a week or a season away; what lies under it holds again."""
+    template = db.session.get_one(ScheduleTemplate, template_id)
+    point = db.session.get_one(ServicePoint, template.service_point_id)
+    before = _state_of_template(template_id)
+    _put_template(point.id, template_id, None)
+    return _apply(point, point.posts, "template", {"template_id": template_id}, before, None, user_id, expected)
+
+
+def preview_template(
+    point: ServicePoint,
+    windows: WeekWindows,
+    template_id: int | None = None,
+    *,
+    post_id: int | None = None,
+    valid_from: date | None = None,
+    valid_until: date | None = None,
+    priority: int = 0,
+) -> Difference:
+    """What `save_template` would do to the station's offer. Writes nothing. Raises WindowsInvalid."""
+    _require_windows(windows)
+    _require_order(valid_from, valid_until)
+    hours = load_hours(point)
+    others = tuple(week for week in hours.weeks if week.id != template_id)
+    edited = Week(tuple(windows), post_id, valid_from, valid_until, priority, template_id or UNSAVED)
+    return _preview(point, replace(hours, weeks=(*others, edited)))
+
+
+# --- exceptions
+
+
+@command
+def save_exception(
+    point_id: int,
+    first_day: date,
+    last_day: date | None = None,
+    windows: Sequence[LocalWindow] = (),
+    *,
+    reason: str = "",
+    post_id: int | None = None,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    """Make dates unlike their weekdays, for a station or for one post: closed (no windows), or open at other hours.
+
+    What is reserved then stays and is listed as outside. Raises WindowsInvalid, ScheduleChanged.
+    """
+    return _change_exceptions(
+        point_id, first_day, last_day, post_id, _exception(windows, reason), user_id=user_id, expected=expected
+    )
+
+
+@command
+def delete_exception(
+    point_id: int,
+    first_day: date,
+    last_day: date | None = None,
+    *,
+    post_id: int | None = None,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    """Take the exceptions of these dates away: the days are again as their weekdays."""
+    return _change_exceptions(point_id, first_day, last_day, post_id, None, user_id=user_id, expected=expected)
+
+
+@command
+def close_day(point_id: int, day: date, reason: str = "", *, user_id: int | None = None) -> Difference:
+    """Close a station on a date, whatever its weekday says."""
+    return _change_exceptions(point_id, day, day, None, _exception((), reason), user_id=user_id)
+
+
+@command
+def open_day(point_id: int, day: date, *, user_id: int | None = None) -> Difference:
+    """Take a date's exception away: the day is again as its weekday."""
+    return _change_exceptions(point_id, day, day, None, None, user_id=user_id)
+
+
+def preview_exception(
+    point: ServicePoint,
+    first_day: date,
+    last_day: date | None = None,
+    windows: Sequence[LocalWindow] | None = (),
+    *,
+    post_id: int | None = None,
+) -> Difference:
+    """What `save_exception` would do (or `delete_exception`, with `windows` None). Writes nothing."""
+    hours = load_hours(point)
+    exceptions = dict(hours.exceptions)
+    for day in each_day(first_day, last_day or first_day):
+        exceptions.pop((post_id, day), None)
+        if windows is not None:
+            _exception(windows, "")
+            exceptions[post_id, day] = tuple(windows)
+    return _preview(point, replace(hours, exceptions=exceptions))
+
+
+# --- runs
+
+
+@command
+def undo_run(run_id: int, *, user_id: int | None = None) -> Difference:
+    """Make the subject of a run what it was before it, as a run of its own.
+
+    Bookings that have been made meanwhile stay; those that fall outside the old hours are listed. Raises RunOutdated
+    when the subject has been changed again since, when the run is older than a week, or undone already;
+    PostHasBookings when a post that the run created or switched on has time reserved.
+    """
+    run = db.session.get_one(ScheduleRun, run_id, with_for_update=True, populate_existing=True)
+    if run.service_point_id is None or run.undone_at or run.created_at < clock.now() - UNDO_WITHIN:
+        raise RunOutdated()
+    point = db.session.get_one(ServicePoint, run.service_point_id)
+    posts: Sequence[ServicePost] = point.posts
+    if run.kind == "post":
+        posts = lock_posts_for_regeneration([run.subject["post_id"]])
+    if _state_now(run) != run.after:
+        raise RunOutdated()
+    _put_back(point, run, posts)
+    run.undone_at = clock.now()
+    return _apply(point, posts, run.kind, run.subject, run.after, run.before, user_id)
+
+
+def latest_runs(point: ServicePoint, limit: int = 50) -> list[ScheduleRun]:
+    """What has been changed at a station, the newest first."""
+    runs = select(ScheduleRun).where(ScheduleRun.service_point_id == point.id)
+    return list(db.session.scalars(runs.order_by(ScheduleRun.id.desc()).limit(limit)))
+
+
+def _apply(
+    point: ServicePoint,
+    posts: Sequence[ServicePost],
+    kind: str,
+    subject: dict[str, Any],
+    before: State,
+    after: State,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    """The end of every change: cut again, compare with what the manager has seen, leave the run."""
+    db.session.flush()
+    done = regenerate(point, posts, *offered_days(point))
+    if expected is not None and done.fingerprint != expected:
+        raise ScheduleChanged(difference=done)
+    run = ScheduleRun(
+        service_point_id=point.id,
+        user_id=user_id,
+        kind=kind,
+        subject=subject,
+        before=before,
+        after=after,
+        kept=len(done.kept),
+        added=len(done.added),
+        removed=len(done.removed),
+        outside=len(done.outside),
+        created_at=clock.now(),
+        finished_at=clock.now(),
+    )
+    db.session.add(run)
+    db.session.flush()
+    return replace(done, run_id=run.id)
+
+
+def _preview(point: ServicePoint, hours: Hours) -> Difference:
+    return difference(point, [pace_of(post) for post in point.posts], hours, *offered_days(point))
+
+
+def _state_now(run: ScheduleRun) -> State:
+    if run.kind == "post":
+        return _state_of_post(db.session.get_one(ServicePost, run.subject["post_id"]))
+    if run.kind == "template":
+        return _state_of_template(run.subject["template_id"])
+    assert run.service_point_id is not None  # only rolling runs have none
+    return _state_of_exceptions(run.service_point_id, run.subject["post_id"], run.subject["days"])
+
+
+def _put_back(point: ServicePoint, run: ScheduleRun, posts: Sequence[ServicePost]) -> None:
+    if run.kind == "post":
+        # A post that has been there may be named by bookings: to undo its creation is to switch it off.
+        _put_post(posts[0], run.before or {**run.after, "active": False})
+    elif run.kind == "template":
+        _put_template(point.id, run.subject["template_id"], run.before)
+    else:
+        _put_exceptions(point.id, run.subject["post_id"], run.before)
+
+
+def _state_of_post(post: ServicePost) -> dict[str, Any]:
+    return {
+        "post_number": post.post_number,
+        "slot_duration": post.slot_duration,
+        "name": post.name,
+        "description": post.description,
+        "active": post.active,
+        "largest_wheel": post.largest_wheel,
+        "car_type_ids": sorted(row.car_type_id for row in post.car_types),
+        "service_ids": sorted(row.service_id for row in post.services),
+    }
+
+
+def _put_post(post: ServicePost, state: dict[str, Any]) -> None:
+    _require_length(state["slot_duration"])
+    if state["post_number"] != post.post_number:
+        _require_free_number(post.service_point_id, state["post_number"])
+    if post.active and not state["active"] and (ahead := reserved_ahead(post)):
+        raise PostHasBookings(post_number=post.post_number, reserved=ahead)
+    for name in ("post_number", "slot_duration", "name", "description", "active", "largest_wheel"):
+        setattr(post, name, state[name])
+    post.car_types = [
+        next((row for row in post.car_types if row.car_type_id == id), None) or PostCarType(car_type_id=id)
+        for id in state["car_type_ids"]
+    ]
+    post.services = [
+        next((row for row in post.services if row.service_id == id), None) or PostService(service_id=id)
+        for id in state["service_ids"]
+    ]
+    db.session.flush()
+
+
+def _state_of_template(template_id: int) -> State:
+    template = db.session.get(ScheduleTemplate, template_id, populate_existing=True)
+    if template is None:
+        return None
+    return {
+        "name": template.name,
+        "post_id": template.service_post_id,
+        "valid_from": template.valid_from and template.valid_from.isoformat(),
+        "valid_until": template.valid_until and template.valid_until.isoformat(),
+        "priority": template.priority,
+        "windows": sorted([window.weekday, window.opens, window.closes] for window in template.windows),
+    }
+
+
+def _put_template(point_id: int, template_id: int, state: State) -> None:
+    template = db.session.get(ScheduleTemplate, template_id)
+    if state is None:
+        if template is not None:
+            db.session.delete(template)
+        return
+    if template is None:
+        template = ScheduleTemplate(id=template_id, service_point_id=point_id)
+        db.session.add(template)
+    template.windows = []
+    template.name, template.priority, template.service_post_id = state["name"], state["priority"], state["post_id"]
+    template.valid_from = state["valid_from"] and date.fromisoformat(state["valid_from"])
+    template.valid_until = state["valid_until"] and date.fromisoformat(state["valid_until"])
+    db.session.flush()  # the old windows go before the new ones come: (weekday, opens) is unique
+    template.windows = [
+        ScheduleWindow(weekday=day, opens=opens, closes=closes) for day, opens, closes in state["windows"]
+    ]
+    db.session.flush()
+
+
+def _change_exceptions(
+    point_id: int,
+    first_day: date,
+    last_day: date | None,
+    post_id: int | None,
+    state: State,
+    *,
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> Difference:
+    point = db.session.get_one(ServicePoint, point_id)
+    days = [day.isoformat() for day in each_day(first_day, last_day or first_day)]
+    before = _state_of_exceptions(point_id, post_id, days)
+    after = dict.fromkeys(days, state)
+    _put_exceptions(point_id, post_id, after)
+    return _apply(point, point.posts, "exception", {"post_id": post_id, "days": days}, before, after, user_id, expected)
+
+
+def _exception(windows: Sequence[LocalWindow], reason: str) -> dict[str, Any]:
+    if not is_valid_day(windows):
+        raise WindowsInvalid()
+    return {"reason": reason, "windows": sorted([opens, closes] for opens, closes in windows)}
+
+
+def _state_of_exceptions(point_id: int, post_id: int | None, days: Sequence[str]) -> dict[str, Any]:
+    found = {
+        row.day.isoformat(): row
+        for row in db.session.scalars(
+            select(ScheduleException)
+            .where(
+                ScheduleException.service_point_id == point_id,
+                ScheduleException.service_post_id == post_id,
+                ScheduleException.day.in_([date.fromisoformat(day) for day in days]),
+            )
+            .execution_options(populate_existing=True)
+        )
+    }
+    return {
+        day: {"reason": found[day].reason, "windows": sorted([w.opens, w.closes] for w in found[day].windows)}
+        if day in found
+        else None
+        for day in days
+    }
+
+
+def _put_exceptions(point_id: int, post_id: int | None, states: dict[str, Any]) -> None:
+    db.session.execute(
+        delete(ScheduleException).where(
+            ScheduleException.service_point_id == point_id,
+            ScheduleException.service_post_id == post_id,
+            ScheduleException.day.in_([date.fromisoformat(day) for day in states]),
+        )
+    )
+    for day, state in states.items():
+        if state is not None:
+            db.session.add(
+                ScheduleException(
+                    service_point_id=point_id,
+                    service_post_id=post_id,
+                    day=date.fromisoformat(day),
+                    reason=state["reason"],
+                    windows=[ExceptionWindow(opens=opens, closes=closes) for opens, closes in state["windows"]],
+                )
+            )
+    db.session.flush()
+
+
+def _require_length(minutes: int) -> None:
+    if not SHORTEST <= minutes <= LONGEST:
+        raise SlotDurationOutOfRange(shortest=SHORTEST, longest=LONGEST)
+
+
+def _require_free_number(point_id: int, post_number: int) -> None:
+    taken = select(ServicePost).where(ServicePost.service_point_id == point_id, ServicePost.post_number == post_number)
+    if (other := db.session.scalar(taken)) is not None:
+        raise PostNumberTaken(post_number=post_number, name=other.name)
+
+
+def _require_windows(windows: WeekWindows) -> None:
+    for weekday in range(7):
+        if not is_valid_day([(opens, closes) for day, opens, closes in windows if day == weekday]):
+            raise WindowsInvalid(weekday=weekday)
+
+
+def _require_order(valid_from: date | None, valid_until: date | None) -> None:
+    if valid_from and valid_until and valid_until < valid_from:
+        raise WindowsInvalid(valid_from=valid_from, valid_until=valid_until)
