@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,7 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import current_app
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from tests.factories import kyiv
 from tests.history import (
@@ -132,12 +134,28 @@ def test_two_processes_may_migrate_the_same_database_at_once(old):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", other], cwd=ROOT, env=environment, text=True, **pipes) as process:
         assert process.stdout.read(5) == "ready", process.stderr.read()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        up("head")
+        with slowly_after_the_first(lambda: print(file=process.stdin, flush=True)):
+            up("head")
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     assert version() == revisions()[-1]
+
+
+@contextmanager
+def slowly_after_the_first(start_the_other: Callable[[], None]) -> Iterator[None]:
+    """Let the other process begin while our first migration ends, and leave it time to slip in before the next ones."""
+
+    def wait(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("INSERT INTO alembic_version"):
+            start_the_other()
+        if statement.startswith(("UPDATE alembic_version", "PRAGMA query_only")):
+            time.sleep(0.05)
+
+    event.listen(db.engine, "before_cursor_execute", wait)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "before_cursor_execute", wait)
 
 
 # --- what env.py promises for migrations yet to be written
