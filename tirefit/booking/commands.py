@@ -118,6 +118,9 @@ def transition_booking(booking_id: int, event: str, *, user_id: int | None = Non
     target = states.target_of(event, booking.status, states.USER)
     if target is not None:
         _move(booking, target, event, states.USER, user_id)
+        if event == "confirm":
+            outbox.supersede(booking)
+            outbox.write_booking_confirmed(booking)
     return booking
 
 
