@@ -64,7 +64,7 @@ def menu_of(point: ServicePoint, asked: Choice) -> Menu:
     visit, refusal = None, None
     if choice.service_ids and choice.car_type_id is not None:
         try:
-            visit = durations.calculate_booking_duration(choice.service_ids, choice.car_type_id, point)
+            visit = durations.breakdown(choice.service_ids, choice.car_type_id, services, point.currency)
         except UnknownService as problem:
             refusal = problem
     return Menu(services, [car for car in durations.car_types() if car.id in takes], choice, visit, refusal)
@@ -129,7 +129,7 @@ def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
 
 def lost(point: ServicePoint, starts_at: datetime, minutes: int, problem: Problem) -> dict[str, Any]:
     """For the block above the times: which time is gone, why, and what is nearest to it."""
-    other = placement.alternatives(point, starts_at, minutes)
+    other = placement.alternatives(point, starts_at, minutes) or _soonest(point, minutes)
     return {
         "problem": problem,
         "starts_at": starts_at,
@@ -159,6 +159,11 @@ def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
         if inside:
             parts.append((name, inside))
     return parts
+
+
+def _soonest(point: ServicePoint, minutes: int) -> list[Time]:
+    found = availability.nearest(point, minutes)
+    return [found] if found else []
 
 
 def bookable_days(point: ServicePoint) -> tuple[date, date]:
