@@ -126,6 +126,15 @@ def test_a_reservation_may_be_moved_over_its_own_time(stations):
     assert reservations(stations) == [(LEFT, kyiv("10:30"), kyiv("11:00"))]
 
 
+@pytest.mark.parametrize("grows", [{"starts_at": kyiv("09:59")}, {"ends_at": kyiv("11:01")}], ids=["back", "forth"])
+def test_a_reservation_does_not_grow_into_its_neighbour(stations, grows):
+    reserve(stations, LEFT, "09:00", "10:00")
+    middle = reserve(stations, LEFT, "10:00", "11:00")
+    reserve(stations, LEFT, "11:00", "12:00")
+    error = refused(stations, update(Reservation).where(Reservation.id == middle).values(**grows))
+    assert lost_to(error, OVERLAP_GUARD)
+
+
 def test_an_expired_hold_is_guarded_too(stations):
     """The guard reads no clock: whoever wants the time of an expired hold deletes it first."""
     held = reserve(stations, LEFT, "10:00", "11:00", kind="hold", expires_at=kyiv("08:00"))
