@@ -1,4 +1,4 @@
-"""What the picker shows: the choices that stand in its address, the days, the times, and other times when one is gone."""
+"""What the picker shows: the choices in its address, the days, the times, and other times when one is gone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,18 +142,18 @@ def relation(point: ServicePoint, gone: datetime, moment: datetime) -> str:
     day = local_day(point.time_zone, moment)
     if day == local_day(point.time_zone, gone):
         away = round((moment - gone).total_seconds() / 60)
-        words = _("на %(time)s раньше") if away < 0 else _("на %(time)s позже")
-        return words % {"time": filters.minutes(abs(away))}
+        time = filters.minutes(abs(away))
+        return str(_("на %(time)s раньше", time=time) if away < 0 else _("на %(time)s позже", time=time))
     tomorrow = local_day(point.time_zone, clock.now()) + timedelta(days=1)
-    name = _("завтра") if day == tomorrow else filters.station_date_short(day)
+    name = str(_("завтра")) if day == tomorrow else filters.station_date_short(day)
     same = local_time(point.time_zone, moment).time() == local_time(point.time_zone, gone).time()
-    return _("%(day)s, в то же время", day=name) if same else name
+    return str(_("%(day)s, в то же время", day=name)) if same else name
 
 
 def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
     """Night, morning, day, evening: those that have times, in order."""
     bounds = ((0, 6, _("Ночь")), (6, 12, _("Утро")), (12, 17, _("День")), (17, 24, _("Вечер")))
-    parts = []
+    parts: list[tuple[str, Sequence[Time]]] = []
     for start, end, name in bounds:
         inside = [time for time in day.times if start <= local_time(point.time_zone, time.starts_at).hour < end]
         if inside:
