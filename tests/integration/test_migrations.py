@@ -20,7 +20,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import current_app
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, text
+from sqlalchemy.exc import OperationalError
 
 from tests.factories import kyiv
 from tests.history import (
@@ -266,6 +267,20 @@ def test_a_migration_that_fails_half_way_leaves_nothing(next_migration):
         alembic.command.upgrade(config, "head")
     assert (schema(), posts(), version()) == (*before, revisions()[-1])
     assert len(read("SELECT * FROM schedule_templates")) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_migration_does_not_wait_long_for_a_table_in_use(old):
+    """Whoever waits for a whole table makes all others wait behind it. On SQLite readers are in nobody's way."""
+    up("0003")
+    with db.engine.connect() as reader:
+        reader.execute(text("SELECT * FROM service_points"))
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="lock timeout"):
+            up("0004")
+        assert time.monotonic() - began < 4
+    assert version() == "0003"
+    up("0004")
 
 
 def test_foreign_keys_hold_again_after_a_migration(old):
