@@ -6,7 +6,6 @@ The cast stands in factories.py, the servers in services.py.
 
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -106,14 +105,15 @@ def empty_database(services: Services, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def new_database(empty_database: Callable[..., str], services: Services) -> Callable[[str], str]:
+def new_database(empty_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """`new_database("sqlite")` is the URL of a database of its own with today's schema, for tests with processes."""
     migrated: dict[str, str] = {}
 
     def create(dialect: str) -> str:
         if dialect not in migrated:
-            migrated[dialect] = empty_database(dialect)
-            migrate(migrated[dialect])
+            url = empty_database(dialect)
+            migrate(url, tmp_path_factory.mktemp("instance"))
+            migrated[dialect] = url
         if dialect == "sqlite":
             url = empty_database(dialect)
             shutil.copy(make_url(migrated[dialect]).database, make_url(url).database)
@@ -236,8 +236,8 @@ def empty_all_tables() -> None:
                 connection.execute(text(f"DELETE FROM {table}"))
 
 
-def migrate(url: str) -> None:
-    app = create_app(DATABASE_URL=url, INSTANCE_PATH=tempfile.gettempdir())
+def migrate(url: str, instance: Path) -> None:
+    app = create_app(DATABASE_URL=url, INSTANCE_PATH=str(instance))
     with app.app_context():
         flask_migrate.upgrade()
         db.engine.dispose()

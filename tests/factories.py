@@ -10,8 +10,10 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from tirefit import clock
 from tirefit.booking.commands import Customer, create_booking
 from tirefit.database import command, db
 from tirefit.models import (
@@ -28,8 +30,9 @@ from tirefit.models import (
     ServicePrice,
     User,
     UserRole,
+    UserSession,
 )
-from tirefit.schedule.reservations import new_token
+from tirefit.schedule.reservations import hash_of, new_token
 from tirefit.schedule.slots import generate_rolling_schedule
 
 KYIV = ZoneInfo("Europe/Kyiv")
@@ -84,6 +87,15 @@ def user(name: str, email: str, role: str, point: ServicePoint | None = None, lo
     return found
 
 
+def sign_in(client: FlaskClient, user: User) -> FlaskClient:
+    """A browser in which this person has signed in, without waiting for the slow hash."""
+    token = new_token()
+    _write_session(user.id, hash_of(token))
+    with client.session_transaction() as session:
+        session["user"] = token
+    return client
+
+
 def booking(
     point: ServicePoint,
     starts_at: str | datetime,
@@ -102,6 +114,12 @@ def booking(
         starts_at=kyiv(starts_at) if isinstance(starts_at, str) else starts_at,
         **wishes,
     )
+
+
+@command
+def _write_session(user_id: int, token_hash: str) -> None:
+    now = clock.now()
+    db.session.add(UserSession(token_hash=token_hash, user_id=user_id, created_at=now, last_seen_at=now))
 
 
 @command

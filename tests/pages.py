@@ -14,6 +14,8 @@ def examine(response: TestResponse) -> None:
     """Fail the test when the page is not one that every browser reads alike, or does what our CSP forbids."""
     if response.mimetype != "text/html" or response.status_code in (301, 302, 303, 308):
         return
+    if response.request.method in ("HEAD", "OPTIONS"):
+        return
     text = response.get_data(as_text=True)
     where = f"{response.request.method} {response.request.path}"
     if not text.lstrip().lower().startswith("<!doctype"):

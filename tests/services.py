@@ -144,8 +144,10 @@ def _reachable(programs: Path, folder: Path, account: dict[str, object]) -> Path
         version = [programs / "postgres", "--version"]
         if subprocess.run(version, capture_output=True, cwd="/", **account).returncode == 0:
             return programs
-    copy = shutil.copytree(programs.parent, folder / "pginstall")
-    return Path(copy, programs.name)
+    package = programs.parent.parent
+    for part in package.parent.glob(f"{package.name}*"):  # the programs, and beside them the libraries they load
+        shutil.copytree(part, folder / part.name)
+    return folder / package.name / "pginstall" / "bin"
 
 
 @contextlib.contextmanager

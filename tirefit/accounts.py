@@ -5,6 +5,7 @@ database, so the limit holds in every process. Who may call which page is said i
 """
 
 import ipaddress
+import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tirefit import clock
 from tirefit.database import command, db
 from tirefit.errors import (
     Busy,
+    EmailInvalid,
     EmailTaken,
     PasswordUnfit,
     TooManyAttempts,
@@ -87,7 +89,7 @@ def add_user(
 ) -> str:
     """Give a person an account, with a role at these stations (an admin: everywhere); → the password, told only now.
 
-    Without `password` one is made. Raises EmailTaken, UnknownStation, PasswordUnfit.
+    Without `password` one is made. Raises EmailInvalid, EmailTaken, UnknownStation, PasswordUnfit.
     """
     return write_user(email, role, _places(role, stations), name=name, password=password, locale=locale)
 
@@ -99,6 +101,8 @@ def write_user(
     email, password = fold_email(email), _fold(password) or new_password()
     if len(password) < SHORTEST_PASSWORD or not _is_password(password):
         raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+    if not _is_text(email) or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        raise EmailInvalid(email=email)
     if db.session.scalar(select(User.id).where(User.email == email)) is not None:
         raise EmailTaken(email=email)
     user = User(

@@ -137,7 +137,8 @@ def load_day(point: ServicePoint, day: date) -> Day:
     now, span = clock.now(), day_span(point.time_zone, day)
     posts = {post.id: post for post in point.posts}
     hours = load_hours(point)
-    windows = {id: _inside(opening_windows(hours, id, day - A_DAY, day), span) for id in posts}
+    open_hours = {id: opening_windows(hours, id, day - A_DAY, day + A_DAY) for id in posts}
+    windows = {id: _inside(spans, span) for id, spans in open_hours.items()}
     bookings = _bookings(point, span)
     cards = [_card(booking, posts[booking.service_post_id], point, now) for booking in bookings]
     cards += [_other_card(found, posts[found.service_post_id]) for found in _other_reservations(point, span)]
@@ -161,7 +162,7 @@ def load_day(point: ServicePoint, day: date) -> Day:
             _column(post, cards, windows[post.id], free.get(post.id, []), (starts_at, ends_at)) for post in shown
         ),
         cards=tuple(card for card in cards if card.state != "block"),
-        attention=tuple(_attention(point, cards, windows, bookings)),
+        attention=tuple(_attention(cards, open_hours, bookings, now)),
         is_open=is_open,
         reason=_reason(point, day) if (None, day) in hours.exceptions else "",
         load=_load([windows[post.id] for post in shown if post.active], cards),
@@ -253,10 +254,9 @@ def _column(
 
 
 def _attention(
-    point: ServicePoint, cards: Sequence[Card], windows: dict[int, list[Span]], bookings: Sequence[Booking]
+    cards: Sequence[Card], open_hours: dict[int, list[Span]], bookings: Sequence[Booking], now: datetime
 ) -> Iterable[Attention]:
     """The most urgent first; in each kind the oldest first."""
-    now = clock.now()
     for state in ("over", "late", "unmarked"):
         for card in cards:
             if card.state == state:
@@ -270,7 +270,7 @@ def _attention(
             yield Attention("letter", (card,))
     for card in cards:
         is_live = card.booking is not None and card.booking.status in LIVE
-        if is_live and any(grid.gaps((card.starts_at, card.ends_at), windows[card.post.id])):
+        if is_live and any(grid.gaps((card.starts_at, card.ends_at), open_hours[card.post.id])):
             yield Attention("outside", (card,))
 
 

@@ -10,14 +10,15 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
 
-from tirefit import demo, jobs
+from tirefit import accounts, demo, jobs
 from tirefit.database import db
+from tirefit.errors import EmailInvalid, EmailTaken, PasswordUnfit, UnknownStation
 from tirefit.jobs import periodic, runner
 from tirefit.models import OVERLAP_GUARD, overlap_guard_is_there
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, demo_):
+    for command in (serve, web, worker, scheduler, user, demo_):
         app.cli.add_command(command)
 
 
@@ -55,6 +56,39 @@ def scheduler() -> None:
     """Ring for the periodic jobs. Needs REDIS_URL. Two of them at once do no harm."""
     with _in_one_line():
         periodic.keep_time(_redis_url())
+
+
+@click.group()
+def user() -> None:
+    """People of the stations."""
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(["staff", "manager", "admin"]), required=True, help="What they may do.")
+@click.option(
+    "--station", "stations", multiple=True, metavar="SLUG", help="Where; may be repeated. An admin: everywhere."
+)
+@click.option("--name", default="", help="As colleagues call them; without it, the beginning of EMAIL.")
+@click.option("--ask-password", is_flag=True, help="Ask for a password instead of making one.")
+@with_appcontext
+def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_password: bool) -> None:
+    """Let a person sign in at /login. The password is shown only now."""
+    password = click.prompt("Password", hide_input=True, confirmation_prompt=True) if ask_password else ""
+    try:
+        made = accounts.add_user(email, role, stations, name=name, password=password)
+    except EmailInvalid as problem:
+        raise click.ClickException(f"{problem.facts['email']} is not an e-mail address.") from None
+    except EmailTaken as problem:
+        raise click.ClickException(f"{problem.facts['email']} has an account already.") from None
+    except PasswordUnfit as problem:
+        raise click.ClickException(
+            "A password has {shortest} to {longest} characters.".format(**problem.facts)
+        ) from None
+    except UnknownStation as problem:
+        unknown = ", ".join(problem.facts["slugs"]) or "none was named; use --station SLUG"
+        raise click.ClickException(f"No such station: {unknown}.") from None
+    click.echo(f"{email} can sign in at /login." if password else f"{email} can sign in at /login with {made}")
 
 
 @click.command("demo")

@@ -46,7 +46,7 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
             settings[name] = _read(name, text, default)
     settings.update(overrides or {})
     instance = Path(settings["INSTANCE_PATH"]).resolve()
-    instance.mkdir(parents=True, exist_ok=True)
+    instance.mkdir(mode=0o700, parents=True, exist_ok=True)  # people and their phones live here
     settings["INSTANCE_PATH"] = str(instance)
     settings["DATABASE_URL"] = _database_url(settings["DATABASE_URL"], instance)
     settings["BASE_URL"] = (settings["BASE_URL"] or f"http://127.0.0.1:{settings['PORT']}").rstrip("/")

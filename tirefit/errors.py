@@ -168,6 +168,13 @@ class EmailTaken(Problem):
     status = 409
 
 
+class EmailInvalid(Problem):
+    """No letter could be sent there."""
+
+    code = "email_invalid"
+    status = 422
+
+
 class PasswordUnfit(Problem):
     """Too short to be safe, or longer than anybody types."""
 

@@ -1,7 +1,7 @@
 """Languages: which one a person reads, and the words in it.
 
-Message ids are the Russian source text; translations/<language>/LC_MESSAGES/messages.po hold the rest (Russian: the plural
-forms only). `make texts` collects new ones. The catalogues are read once, when the app starts.
+Message ids are the Russian source text; translations/<language>/LC_MESSAGES/messages.po hold the rest (Russian: the
+plural forms only). `make texts` collects new ones. The catalogues are read once, when the app starts.
 """
 
 import io
@@ -28,9 +28,7 @@ A_YEAR = 365 * 24 * 60 * 60
 def init_app(app: Flask) -> None:
     _Babel(app, default_locale=DEFAULT, locale_selector=_choose)
     app.jinja_env.policies["ext.i18n.trimmed"] = True
-    app.jinja_env.globals.update(
-        LANGUAGES=LANGUAGES, LANGUAGE_SIGNS=SIGNS, language=language, in_language=in_language
-    )
+    app.jinja_env.globals.update(LANGUAGES=LANGUAGES, LANGUAGE_SIGNS=SIGNS, language=language, in_language=in_language)
     app.before_request(_remember_choice)
 
 

@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,7 +20,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import current_app
-from sqlalchemy import insert
+from sqlalchemy import event, insert, text
+from sqlalchemy.exc import OperationalError
 
 from tests.factories import kyiv
 from tests.history import (
@@ -132,12 +135,28 @@ def test_two_processes_may_migrate_the_same_database_at_once(old):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", other], cwd=ROOT, env=environment, text=True, **pipes) as process:
         assert process.stdout.read(5) == "ready", process.stderr.read()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        up("head")
+        with slowly_after_the_first(lambda: print(file=process.stdin, flush=True)):
+            up("head")
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     assert version() == revisions()[-1]
+
+
+@contextmanager
+def slowly_after_the_first(start_the_other: Callable[[], None]) -> Iterator[None]:
+    """Let the other process begin while our first migration ends, and leave it time to slip in before the next ones."""
+
+    def wait(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("INSERT INTO alembic_version"):
+            start_the_other()
+        if statement.startswith(("UPDATE alembic_version", "PRAGMA query_only")):
+            time.sleep(0.05)
+
+    event.listen(db.engine, "before_cursor_execute", wait)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "before_cursor_execute", wait)
 
 
 # --- what env.py promises for migrations yet to be written
@@ -248,6 +267,20 @@ def test_a_migration_that_fails_half_way_leaves_nothing(next_migration):
         alembic.command.upgrade(config, "head")
     assert (schema(), posts(), version()) == (*before, revisions()[-1])
     assert len(read("SELECT * FROM schedule_templates")) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_migration_does_not_wait_long_for_a_table_in_use(old):
+    """Whoever waits for a whole table makes all others wait behind it. On SQLite readers are in nobody's way."""
+    up("0003")
+    with db.engine.connect() as reader:
+        reader.execute(text("SELECT * FROM service_points"))
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="lock timeout"):
+            up("0004")
+        assert time.monotonic() - began < 4
+    assert version() == "0003"
+    up("0004")
 
 
 def test_foreign_keys_hold_again_after_a_migration(old):

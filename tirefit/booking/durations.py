@@ -101,17 +101,24 @@ def calculate_booking_duration(service_ids: Sequence[int], car_type_id: int, poi
     A service named twice counts once. Raises UnknownCarType, and UnknownService for an empty list, for more than
     twenty, and for a service that the station does not offer or does not do on such a car.
     """
+    return breakdown(service_ids, car_type_id, offered_services(point), point.currency)
+
+
+def breakdown(
+    service_ids: Sequence[int], car_type_id: int, offered: Sequence[OfferedService], currency: str
+) -> Breakdown:
+    """The same, of a station's offer that has been read already."""
     car_type = next((car for car in car_types() if car.id == car_type_id), None)
     if car_type is None:
         raise UnknownCarType()
     wanted = list(dict.fromkeys(service_ids))
     if not wanted or len(wanted) > MOST_SERVICES:
         raise UnknownService()
-    offered = {each.service.id: each for each in offered_services(point)}
+    by_id = {each.service.id: each for each in offered}
     lines = []
     for service_id in wanted:
-        if service_id not in offered or car_type_id not in offered[service_id].on:
+        if service_id not in by_id or car_type_id not in by_id[service_id].on:
             raise UnknownService(service_id=service_id)
-        minutes, price = offered[service_id].on[car_type_id]
-        lines.append(Line(service_id, offered[service_id].service.names, minutes, price))
-    return Breakdown(car_type, tuple(lines), point.currency)
+        minutes, price = by_id[service_id].on[car_type_id]
+        lines.append(Line(service_id, by_id[service_id].service.names, minutes, price))
+    return Breakdown(car_type, tuple(lines), currency)

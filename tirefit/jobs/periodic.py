@@ -6,7 +6,7 @@ with the queue: the list is written anew before every round.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import rq_scheduler
@@ -63,7 +63,7 @@ class Scheduler(rq_scheduler.Scheduler):  # type: ignore[misc]
         if self.get_queue_for_job(job).get_job_position(job.id) is None:
             super().enqueue_job(job)
         else:  # no worker has come for a whole interval; one waiting job is enough for the day when one comes
-            self.change_execution_time(job, _naive_utc(clock.now()) + job.meta["interval"])
+            self.change_execution_time(job, _naive_utc(clock.now() + timedelta(seconds=job.meta["interval"])))
 
 
 def keep_time(redis_url: str) -> None:

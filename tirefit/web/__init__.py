@@ -43,7 +43,7 @@ def init_app(app: Flask) -> None:
         MAX_CONTENT_LENGTH=256 * 1024,
         MAX_FORM_PARTS=500,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form may wait for its customer
-        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer; our pages send none, because links are secrets
+        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which some browsers and proxies take away
     )
     app.url_map.converters.update(slug=Slug, token=Token, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

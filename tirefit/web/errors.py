@@ -1,4 +1,4 @@
-"""Refusals and failures as pages: what happened, why, and one button that leads on. The words stand in templates/errors."""
+"""Refusals and failures as pages: what happened, why, and one button that leads on. Words: templates/errors."""
 
 import secrets
 
@@ -49,11 +49,12 @@ def show_failure(error: Exception) -> Answer:
     current_app.logger.exception("failure %s: %s %s", code, request.method, request.path)
     if current_app.testing:
         raise error
-    return render_template("errors/status.html", status=500, code=code, onward=url_for("public.stations"), here=url_for("public.stations")), 500, {}
+    home = url_for("public.stations")
+    return render_template("errors/status.html", status=500, code=code, onward=home, here=home), 500, {}
 
 
 def _ways_on() -> dict[str, str | None]:
-    """Where the page's button leads, back to the station if the customer was at one; `here` is for the language links."""
+    """Where the page's button leads, back to the customer's station if there was one; `here`: the language links."""
     slug = (request.view_args or {}).get("slug")
     at_station = slug and request.blueprint == "public" and request.endpoint != "public.station"
     onward = url_for("public.station", slug=slug) if at_station else url_for("public.stations")

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import phonenumbers
-from babel.dates import format_date, get_timezone_location
+from babel.dates import format_date
 from babel.numbers import format_decimal, get_currency_precision
 from flask import Flask
 from flask_babel import gettext as _
@@ -32,7 +32,6 @@ def init_app(app: Flask) -> None:
         clock_time,
         station_moment,
         station_iso,
-        zone_name,
         month_name,
         month_title,
         month_key,
@@ -71,7 +70,7 @@ def station_day_name(day: date, point: ServicePoint) -> str:
     """Сегодня, завтра, else the short name of the weekday."""
     ahead = (day - local_day(point.time_zone, clock.now())).days
     if ahead in (0, 1):
-        return _("Завтра") if ahead else _("Сегодня")
+        return str(_("Завтра") if ahead else _("Сегодня"))
     return weekday_name(day)
 
 
@@ -104,9 +103,9 @@ def station_moment(moment: datetime, point: ServicePoint) -> str:
     time = station_time(moment, point)
     ahead = (local_day(point.time_zone, moment) - local_day(point.time_zone, clock.now())).days
     if ahead == 0:
-        return _("сегодня в %(time)s", time=time)
+        return str(_("сегодня в %(time)s", time=time))
     if ahead == 1:
-        return _("завтра в %(time)s", time=time)
+        return str(_("завтра в %(time)s", time=time))
     return f"{station_date_short(moment, point)}, {time}"
 
 
@@ -146,11 +145,6 @@ def route_link(point: ServicePoint) -> str:
     return "https://www.google.com/maps/dir/?" + urlencode({"api": 1, "destination": place})
 
 
-def zone_name(point: ServicePoint) -> str:
-    """The town whose clock the station goes by: Киев"""
-    return get_timezone_location(point.time_zone, locale=i18n.language(), return_city=True)
-
-
 def sentence(text: str) -> str:
     """With a capital first letter, the rest as it is."""
     return text[:1].upper() + text[1:]
@@ -167,7 +161,7 @@ def money(amount: int, currency: str) -> str:
 
 def minutes(count: int) -> str:
     """50 мин"""
-    return _("%(count)s мин", count=count).replace(" ", NBSP)
+    return str(_("%(count)s мин", count=count)).replace(" ", NBSP)
 
 
 def duration(count: int) -> str:
@@ -190,7 +184,7 @@ def phone(number: str, point: ServicePoint) -> str:
 
 
 def in_my_language(names: dict[str, Any] | None) -> str:
-    """Data that carries its own translations: {"ru": …, "uk": …, "en": …}. What is not translated is shown in Russian."""
+    """Data that carries its own translations: {"ru": …, "uk": …, "en": …}. What is missing is shown in Russian."""
     names = names or {}
     return str(names.get(i18n.language()) or names.get(i18n.DEFAULT) or next(iter(names.values()), ""))
 

@@ -20,7 +20,7 @@ SECURITY = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",  # links of customers are secrets
+    "Referrer-Policy": "same-origin",  # links of customers are secrets
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
@@ -37,7 +37,7 @@ def _protect(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if current_app.config["HTTPS"]:
         response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}; includeSubDomains"
-    if request.endpoint != "static":
+    if request.endpoint != "static" or response.status_code >= 400:  # a refusal speaks the reader's language
         response.headers.setdefault("Cache-Control", "no-store")  # Back never shows a time that is gone
         response.vary.update(("HX-Request", "Cookie", "Accept-Language"))
     return response

@@ -1,4 +1,4 @@
-"""What the picker shows: the choices that stand in its address, the days, the times, and other times when one is gone."""
+"""What the picker shows: the choices in its address, the days, the times, and other times when one is gone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def menu_of(point: ServicePoint, asked: Choice) -> Menu:
     visit, refusal = None, None
     if choice.service_ids and choice.car_type_id is not None:
         try:
-            visit = durations.calculate_booking_duration(choice.service_ids, choice.car_type_id, point)
+            visit = durations.breakdown(choice.service_ids, choice.car_type_id, services, point.currency)
         except UnknownService as problem:
             refusal = problem
     return Menu(services, [car for car in durations.car_types() if car.id in takes], choice, visit, refusal)
@@ -129,7 +129,7 @@ def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
 
 def lost(point: ServicePoint, starts_at: datetime, minutes: int, problem: Problem) -> dict[str, Any]:
     """For the block above the times: which time is gone, why, and what is nearest to it."""
-    other = placement.alternatives(point, starts_at, minutes)
+    other = placement.alternatives(point, starts_at, minutes) or _soonest(point, minutes)
     return {
         "problem": problem,
         "starts_at": starts_at,
@@ -142,23 +142,28 @@ def relation(point: ServicePoint, gone: datetime, moment: datetime) -> str:
     day = local_day(point.time_zone, moment)
     if day == local_day(point.time_zone, gone):
         away = round((moment - gone).total_seconds() / 60)
-        words = _("на %(time)s раньше") if away < 0 else _("на %(time)s позже")
-        return words % {"time": filters.minutes(abs(away))}
+        time = filters.minutes(abs(away))
+        return str(_("на %(time)s раньше", time=time) if away < 0 else _("на %(time)s позже", time=time))
     tomorrow = local_day(point.time_zone, clock.now()) + timedelta(days=1)
-    name = _("завтра") if day == tomorrow else filters.station_date_short(day)
+    name = str(_("завтра")) if day == tomorrow else filters.station_date_short(day)
     same = local_time(point.time_zone, moment).time() == local_time(point.time_zone, gone).time()
-    return _("%(day)s, в то же время", day=name) if same else name
+    return str(_("%(day)s, в то же время", day=name)) if same else name
 
 
 def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
     """Night, morning, day, evening: those that have times, in order."""
     bounds = ((0, 6, _("Ночь")), (6, 12, _("Утро")), (12, 17, _("День")), (17, 24, _("Вечер")))
-    parts = []
+    parts: list[tuple[str, Sequence[Time]]] = []
     for start, end, name in bounds:
         inside = [time for time in day.times if start <= local_time(point.time_zone, time.starts_at).hour < end]
         if inside:
             parts.append((name, inside))
     return parts
+
+
+def _soonest(point: ServicePoint, minutes: int) -> list[Time]:
+    found = availability.nearest(point, minutes)
+    return [found] if found else []
 
 
 def bookable_days(point: ServicePoint) -> tuple[date, date]:

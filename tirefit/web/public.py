@@ -192,7 +192,8 @@ def release(token: str) -> Answer:
 def strip(token: str) -> Answer:
     """The strip above the contacts, as it is now; asked for when its countdown ends."""
     if not htmx.asked():
-        return redirect(url_for(".contacts", token=token, **request.args.to_dict(flat=False)), 303)
+        query: dict[str, Any] = request.args.to_dict(flat=False)
+        return redirect(url_for(".contacts", token=token, **query), 303)
     held = find_hold(token)
     point = _wish_of(held).point if held else _find_station(request.args.get("s", ""))
     return render_template("public/_hold.html", point=point, held=held, token=token, left=_seconds_left(held))
@@ -261,9 +262,9 @@ def _page(template: str, point: ServicePoint | None, **context: Any) -> str:
 def _picker(point: ServicePoint, menu: picker.Menu, **context: Any) -> str:
     assert menu.visit is not None
     day = context.pop("day", request.args.get("d"))
-    here = url_for(".station", slug=point.slug, d=day, **menu.choice.query)
-    shown = picker.times(point, menu.visit, day)
-    return _page("public/times.html", point, menu=menu, visit=menu.visit, mine=_my_hold(point), here=here, **shown, **context)
+    context |= picker.times(point, menu.visit, day)
+    context["here"] = url_for(".station", slug=point.slug, d=day, **menu.choice.query)
+    return _page("public/times.html", point, menu=menu, visit=menu.visit, mine=_my_hold(point), **context)
 
 
 def _other_times(wish: Wish, problem: Problem) -> Answer:

@@ -22,6 +22,8 @@ YEARS = range(2020, 2100)
 class InstantField(Field):
     """A moment in ISO 8601 with its offset, as our own buttons carry it."""
 
+    data: Any  # a datetime once the form is valid
+
     def process_formdata(self, values: Sequence[str]) -> None:
         try:
             moment = datetime.fromisoformat(values[0])

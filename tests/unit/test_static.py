@@ -1,0 +1,57 @@
+"""The files that browsers load: they are what they say they are, and small."""
+
+import gzip
+import hashlib
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STATIC = ROOT / "static"
+
+
+def test_the_positions_on_the_board_are_what_their_script_makes():
+    script = runpy.run_path(str(ROOT / "scripts" / "timeline_css.py"))
+    assert (STATIC / "timeline.css").read_text(encoding="utf-8") == script["timeline_css"]()
+
+
+def test_what_was_vendored_is_unchanged_and_has_its_licence():
+    for line in (STATIC / "vendor" / "CHECKSUMS").read_text().splitlines():
+        checksum, name = line.split()
+        assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == checksum
+    assert "htmx" in (STATIC / "vendor" / "htmx.LICENSE").read_text()
+    assert "SIL OPEN FONT LICENSE" in (STATIC / "fonts" / "OFL.txt").read_text()
+
+
+def test_fonts_are_asked_for_under_the_address_of_their_content():
+    found = re.findall(r"url\((fonts/[^?)]+)\?v=(\w+)\)", (STATIC / "tirefit.css").read_text())
+    assert len(found) == 3
+    for name, version in found:
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest().startswith(version), name
+
+
+@pytest.mark.parametrize(
+    ("names", "kilobytes"),
+    [
+        (["tirefit.css"], 14),
+        (["tirefit.css", "station.css", "timeline.css"], 20),
+        (["tirefit.js"], 5),
+        (["vendor/htmx.min.js"], 14),
+    ],
+)
+def test_a_poor_connection_is_enough(names, kilobytes):
+    assert sum(len(gzip.compress((STATIC / name).read_bytes())) for name in names) <= kilobytes * 1024
+
+
+def test_fonts_weigh_no_more_than_a_picture():
+    assert sum(path.stat().st_size for path in (STATIC / "fonts").glob("*.woff2")) <= 45 * 1024
+
+
+@pytest.mark.parametrize(
+    "name", ["tirefit.css", "station.css", "timeline.css", "icons.svg", "favicon.svg", "tirefit.js"]
+)
+def test_nothing_asks_another_host(name):
+    text = (STATIC / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}  # the name of SVG, not an address
