@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, Integer, MetaData, Text, TypeDecorator, event
+from sqlalchemy import DateTime, Dialect, Engine, Integer, MetaData, Text, TypeDecorator, event, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -129,6 +129,15 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     return run
+
+
+def one_at_a_time(subject: str) -> None:
+    """Inside a command: let commands about the same subject wait for each other, before any of them has looked.
+
+    A double tap then finds what the first one did. SQLite has one writer anyway.
+    """
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
 
 
 def on_commit(hook: Callable[[], None]) -> None:

@@ -50,7 +50,7 @@ from tirefit.models import (
     ServicePoint,
 )
 from tirefit.notifications import delivery
-from tirefit.schedule import slots
+from tirefit.schedule import changes
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DESK = {"viewport": {"width": 1366, "height": 900}, "has_touch": False, "is_mobile": False}
@@ -129,7 +129,7 @@ def station(app: Flask) -> ServicePoint:
 def open_station(**settings: Any) -> ServicePoint:
     point = factories.station(**({"cancel_cutoff_minutes": 0} | settings))
     week = db.session.scalars(select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)).one()
-    slots.save_template(point.id, ROUND_THE_CLOCK, name="Круглосуточно", template_id=week.id)
+    changes.save_template(point.id, ROUND_THE_CLOCK, name="Круглосуточно", template_id=week.id)
     return point
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from tirefit import clock
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
-from tirefit.database import command, db
+from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import (
     InThePast,
     LimitReached,
@@ -64,11 +64,11 @@ def create_booking(
     `no_conflicting_bookings` (the schema; SlotTaken). Raises LimitReached when the phone already has as many open
     bookings as the station allows, UnknownService, UnknownCarType, InThePast.
     """
-    hold = reservations.find_hold(token)
-    if hold is not None:
-        reservations.lock_posts([hold.service_post_id])
-    if (made_before := find_by_token(token)) is not None:  # asked under the lock: a second tap waits for the first
+    one_at_a_time(hash_of(token))
+    if (made_before := find_by_token(token)) is not None:  # a second tap has waited for the first
         return made_before
+    one_at_a_time(f"{point_id} {customer.phone}")  # so that counting their bookings is counting all of them
+    hold = reservations.find_hold(token)
     point = db.session.get_one(ServicePoint, point_id)
     visit = calculate_booking_duration(service_ids, car_type_id, point)
     _require_few_open_bookings(point, customer)

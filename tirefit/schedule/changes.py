@@ -61,7 +61,7 @@ State = dict[str, Any] | None  # of a subject, as JSON keeps it; None: it is not
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a post can take: these types of car and services (none named: all), wheels up to so many inches (None: any)."""
+    """What a post can take: types of car and services (none named: all), wheels up to so many inches (None: any)."""
 
     car_type_ids: tuple[int, ...] = ()
     service_ids: tuple[int, ...] = ()
@@ -106,9 +106,10 @@ def update_post(
 ) -> Difference:
     """Change a post; its offer is cut again around what is reserved, and nothing reserved is moved or lost.
 
-    Without `abilities` it takes what it took. `expected` is the fingerprint of the preview the manager has seen. Raises ScheduleChanged (with the new
-    difference) when it is no longer true, PostNumberTaken, SlotDurationOutOfRange, and PostHasBookings (with the times)
-    when a post that is to be switched off still has time reserved ahead.
+    Without `abilities` it takes what it took. `expected` is the fingerprint of the preview the manager has seen.
+    Raises ScheduleChanged (with the new difference) when it is no longer true, PostNumberTaken,
+    SlotDurationOutOfRange, and PostHasBookings (with the times) when a post that is to be switched off still has time
+    reserved ahead.
     """
     post = lock_posts_for_regeneration([post_id])[0]
     before = _state_of_post(post)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from tirefit import clock
-from tirefit.database import command, db, lost_to
+from tirefit.database import command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import slots
@@ -78,6 +78,7 @@ def reserve_slot_temporarily(
     Raises SlotTaken when somebody was quicker, and the error of `reasons.refusal` when the time could not be had
     anyway.
     """
+    one_at_a_time(hash_of(token))
     point = db.session.get_one(ServicePoint, point_id)
     mine = find_hold(token)
     if mine is not None and (mine.service_point_id, mine.starts_at, mine.wanted) == (
@@ -106,8 +107,6 @@ def reserve_slot_temporarily(
         )
         if reservation_id is not None:
             return _reload(reservation_id, token)
-    if (double := find_hold(token)) is not None:  # the same tap, sent twice at once: the other one has just won
-        return double
     raise refusal(point, starts_at, minutes, needs)
 
 

@@ -14,7 +14,7 @@ from tirefit.board import load_of_posts
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, WindowsInvalid
 from tirefit.models import LIVE, Booking, ScheduleException, ScheduleTemplate, ServicePoint, ServicePost
-from tirefit.schedule import slots
+from tirefit.schedule import changes
 from tirefit.schedule.slots import Difference
 from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
@@ -46,7 +46,7 @@ def create_post(point: ServicePoint) -> ResponseReturnValue:
     if not form.validate():
         return _post_page(point, None, form), 422
     try:
-        slots.create_post(point.id, **_columns(form))
+        changes.create_post(point.id, **_columns(form))
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, None, form), problem.status
@@ -78,7 +78,7 @@ def save_post(post: ServicePost) -> ResponseReturnValue:
         form.seen.data = seen(post)
         return _post_page(point, post, form, changed_meanwhile=True), 409
     try:
-        difference = slots.update_post(post.id, **_columns(form))
+        difference = changes.update_post(post.id, **_columns(form))
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, post, form), problem.status
@@ -109,14 +109,14 @@ def close_day(point: ServicePoint) -> ResponseReturnValue:
     form = DayOffForm(_today(point))
     if not form.validate():
         return _templates_page(point, form), 422
-    flash(_applied(slots.close_day(point.id, form.day.data, form.reason.data)))
+    flash(_applied(changes.close_day(point.id, form.day.data, form.reason.data)))
     return redirect(url_for(".templates", s=point.slug), 303)
 
 
 @bp.post("/templates/days-off/<day:day>/open")
 @policy.manager_of(load.asked_point)
 def open_day(point: ServicePoint, day: date) -> ResponseReturnValue:
-    flash(_applied(slots.open_day(point.id, day)))
+    flash(_applied(changes.open_day(point.id, day)))
     return redirect(url_for(".templates", s=point.slug), 303)
 
 
@@ -165,7 +165,9 @@ def _post_page(point: ServicePoint, post: ServicePost | None, form: PostForm, **
     preview = None
     if not form.errors:
         change = {"slot_duration": form.slot_duration, "active": form.active.data}
-        difference = slots.preview_post_schedule(post, **change) if post else slots.preview_new_post(point, **change)
+        difference = (
+            changes.preview_post_schedule(post, **change) if post else changes.preview_new_post(point, **change)
+        )
         preview = arrange(difference, point)
     return render_template("manage/post.html", point=point, post=post, form=form, preview=preview, **context)
 
@@ -178,7 +180,7 @@ def _save_week(point: ServicePoint, template: ScheduleTemplate | None) -> Respon
         form.seen = is_now
         return _week_page(point, template, form, changed_meanwhile=True), 409
     try:
-        difference = slots.save_template(
+        difference = changes.save_template(
             point.id, form.windows, name=form.name, template_id=template.id if template else None
         )
     except WindowsInvalid as problem:
@@ -192,7 +194,7 @@ def _week_page(point: ServicePoint, template: ScheduleTemplate | None, form: Wee
     preview: Preview | None = None
     counts = {}
     if form.is_valid:
-        difference = slots.preview_template(point, form.windows, template.id if template else None)
+        difference = changes.preview_template(point, form.windows, template.id if template else None)
         preview = arrange(difference, point)
         counts = count_by_post(difference, preview.days[0].date, point)
     return render_template(
