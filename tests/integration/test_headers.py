@@ -9,7 +9,6 @@ import pytest
 from flask import session
 from sqlalchemy import select
 
-from tests import factories
 from tests.factories import booking, car_type, kyiv, service, sign_in
 from tirefit import create_app
 from tirefit.database import db
