@@ -109,7 +109,7 @@ class Station:
 def serving(
     new_database: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> Callable[..., contextlib.AbstractContextManager[Station]]:
-    """`with serving("sqlite", prepare, command) as station:` fills a new database and serves it, as `flask web` does."""
+    """`with serving("sqlite", prepare) as station:` fills a new database and serves it, as `flask web` does."""
 
     @contextlib.contextmanager
     def serve(dialect: str, prepare: Callable[[], None], command: Sequence[str] = WEB) -> Iterator[Station]:

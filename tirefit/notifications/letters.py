@@ -30,11 +30,13 @@ def compose(letter: ClaimedLetter) -> Message:
     """
     booking, to_customer = db.session.get_one(Booking, letter.booking_id), KINDS[letter.kind].to_customer
     facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "host": _host()}
+    recipient, station = _line(letter.recipient), _line(booking.service_point.name)
+    station_address = _line(booking.service_point.email or "")
     with force_locale(letter.locale):
         facts["subject"] = _line(_part(letter.kind, "subject.txt", facts))
         message = Message(
             facts["subject"],
-            recipients=[_line(letter.recipient)],
+            recipients=[recipient],
             body=_part(letter.kind, "body.txt", facts),
             html=_inliner.inline(_part(letter.kind, "body.html", facts)),
             extra_headers={"Auto-Submitted": "auto-generated"},  # constants only: Flask-Mail does not look at them
@@ -43,8 +45,8 @@ def compose(letter: ClaimedLetter) -> Message:
         message.attach("tirefit.ics", calendar.CONTENT_TYPE, file)
     message.msgId = f"<{letter.message_id}@{sender_domain()}>"
     if to_customer:
-        message.sender = (_line(booking.service_point.name), parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
-        message.reply_to = _line(booking.service_point.email or "") or None
+        message.sender = (station, parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
+        message.reply_to = station_address or None
     return message
 
 
@@ -74,6 +76,6 @@ def _host() -> str:
 
 def _line(text: str) -> str:
     """A text that goes into one line of the letter's head, and does not begin another."""
-    if len(text.splitlines()) > 1:
+    if text.splitlines() not in ([], [text]):
         raise BadHeaderError("a line break in an address, a name or a subject")
     return text

@@ -2,10 +2,18 @@
 
 from datetime import date
 
-from flask import Flask
-from werkzeug.routing import BaseConverter, ValidationError
+from flask import Flask, abort, request
+from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
 from tirefit.web import account, assets, board, dev, errors, filters, headers, health, manage, policy, public
+
+FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")  # "": an empty one
+
+
+class Id(IntegerConverter):
+    """A row in an address, in plain digits."""
+
+    regex = "[0-9]{1,9}"
 
 
 class Slug(BaseConverter):
@@ -45,8 +53,9 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form may wait for its customer
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which some browsers and proxies take away
     )
-    app.url_map.converters.update(slug=Slug, token=Token, day=Day)
+    app.url_map.converters.update(int=Id, slug=Slug, token=Token, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.before_request(_take_forms_only)
     policy.init_app(app)
     headers.init_app(app)
     assets.init_app(app)
@@ -56,3 +65,9 @@ def init_app(app: Flask) -> None:
         app.register_blueprint(audience.bp)
     app.register_blueprint(health.bp)
     app.register_blueprint(dev.bp)
+
+
+def _take_forms_only() -> None:
+    """Pages send forms, without files. FlaskForm would read JSON and files too, where views expect text."""
+    if request.method == "POST" and (request.mimetype not in FORMS or request.files):
+        abort(415)

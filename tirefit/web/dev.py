@@ -79,7 +79,7 @@ def _age(key: str) -> str:
     return str(format_timedelta(arrived - clock.now(), granularity="second", add_direction=True))
 
 
-def _arrival(key: str) -> tuple[int, int]:
-    """A Maildir's names begin with the second and the microsecond of the arrival."""
-    found = re.match(r"(\d+)\.M(\d+)", key)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+def _arrival(key: str) -> tuple[int, ...]:
+    """A Maildir's names begin with the second and the microsecond of the arrival, the process and its count."""
+    found = re.match(r"(\d+)\.M(\d+)P(\d+)Q(\d+)", key)
+    return tuple(int(number) for number in found.groups()) if found else (0,)

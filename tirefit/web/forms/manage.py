@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, DateField, Field, HiddenField, RadioField, StringField, ValidationError
+from wtforms import BooleanField, DateField, Field, HiddenField, RadioField, SelectChoice, StringField, ValidationError
 from wtforms.validators import InputRequired
 
 from tirefit.models import ScheduleTemplate, ServicePost
@@ -34,7 +34,7 @@ class WholeNumber(Field):
 
     def process_formdata(self, values: Sequence[str]) -> None:
         typed = (values[0] if values else "").strip()
-        self.data = int(typed) if re.fullmatch(r"[0-9]{1,9}", typed) else typed[:20]
+        self.data = int(typed) if re.fullmatch(r"[0-9]{1,9}", typed) else _showable(typed[:20])
 
     def pre_validate(self, form: FlaskForm) -> None:
         if not isinstance(self.data, int) or not self.lowest <= self.data <= self.highest:
@@ -65,7 +65,7 @@ class PostForm(FlaskForm):
     name = Line(_l("Название"), 60)
     slot = RadioField(
         _l("Длительность слота"),
-        choices=[(str(minutes), str(minutes)) for minutes in CHIPS] + [(OTHER, _l("другая"))],
+        choices=[*(SelectChoice(str(minutes)) for minutes in CHIPS), SelectChoice(OTHER, _l("другая"))],
         validate_choice=False,
     )
     slot_other = StringField(_l("Сколько минут"))
@@ -79,9 +79,9 @@ class PostForm(FlaskForm):
         return int(self.slot_other.data if self.slot.data == OTHER else self.slot.data)
 
     def validate_slot(self, field: Field) -> None:
+        self.slot_other.data = _showable(str(self.slot_other.data or "")[:20])
         typed = str((self.slot_other.data if field.data == OTHER else field.data) or "").strip()
         if not re.fullmatch(r"[0-9]{1,4}", typed) or not SHORTEST <= int(typed) <= LONGEST:
-            self.slot_other.data = (self.slot_other.data or "")[:20]
             raise ValidationError(_l("Введите от %(low)s до %(high)s минут", low=SHORTEST, high=LONGEST))
 
     @classmethod
@@ -126,7 +126,7 @@ class WeekForm:
 
     @classmethod
     def read(cls, sent: Any) -> "WeekForm":
-        rows = [[typed[:8] for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
+        rows = [[_showable(typed[:8]) for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
         return cls(
             sent.get("name", ""), [row + [""] * (2 + 2 * BREAKS - len(row)) for row in rows], sent.get("seen", "")
         )
@@ -146,6 +146,11 @@ class WeekForm:
     @property
     def is_valid(self) -> bool:
         return not self.errors and self.name_error is None
+
+
+def _showable(typed: str) -> str:
+    """What cannot be shown again must not become an empty field either: that would be a day off."""
+    return "?" if fit(typed) is None else typed
 
 
 def read_row(row: Sequence[str]) -> list[tuple[int, int]]:
@@ -213,5 +218,5 @@ class DayOffForm(FlaskForm):
         self.today = today
 
     def validate_day(self, field: Field) -> None:
-        if not self.today <= field.data <= self.today + FARTHEST:
+        if field.data is None or not self.today <= field.data <= self.today + FARTHEST:
             raise ValidationError(_l("Выберите дату от сегодня и не дальше двух лет"))

@@ -10,6 +10,8 @@ import phonenumbers
 UNFIT_CATEGORIES = {"Cc", "Cs", "Co", "Cn"}
 UNFIT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff\ufffd")
 MARKS_ON_A_LETTER = 3
+# Bytes that were no text come out of a form as they were sent: %FF.
+NO_TEXT = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 
 NAME_LENGTH = 80
 PHONE_LENGTH = 40
@@ -20,6 +22,8 @@ PLATE_LENGTH = 12
 def fit(text: str) -> str | None:
     """One line of text without surplus spaces, in one Unicode form; None when it has what no person types."""
     line = unicodedata.normalize("NFC", text.strip())
+    if NO_TEXT.search(line):
+        return None
     marks = 0
     for character in line:
         category = unicodedata.category(character)

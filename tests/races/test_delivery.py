@@ -1,0 +1,201 @@
+"""Letters when everything dies: workers and the queue are killed between the commit and the sending.
+
+Real processes, a real Valkey that loses its data, a real mail server. What a lease's ninety seconds would do in time is
+done by writing the lease's end into the past.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from redis import Redis
+from sqlalchemy import func, select, update
+
+from tests import factories
+from tests.services import MailServer, valkey
+from tirefit import clock, create_app
+from tirefit.config import ROOT
+from tirefit.database import command, db
+from tirefit.models import Notification
+from tirefit.schedule import availability
+from tirefit.schedule.windows import local_day
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes through /proc")
+
+DRAIN = "from app import app\nfrom tirefit.jobs import tasks\nwith app.app_context(): tasks.drain_letters()"
+WITHOUT_LEASES = (
+    "from datetime import timedelta\nfrom tirefit.notifications import outbox\noutbox.LEASE = timedelta()\n"
+)
+
+
+class SlowServer(MailServer):
+    """Takes its time with each letter; with the first ones, so long that the sender does not live to see the answer."""
+
+    def __init__(self, seconds: float, stalled: int = 0) -> None:
+        self.seconds, self.stalled, self.begun = seconds, stalled, 0
+        super().__init__()
+
+    async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802 (aiosmtpd calls it so)
+        self.begun += 1
+        await asyncio.sleep(3600 if self.begun <= self.stalled else self.seconds)
+        return await super().handle_DATA(server, session, envelope)
+
+
+@contextmanager
+def mail_server(seconds: float = 0.0, stalled: int = 0) -> Iterator[SlowServer]:
+    server = SlowServer(seconds, stalled)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class Installation:
+    """A database with a station in it, and the settings that its processes are started with."""
+
+    def __init__(self, app: Flask, redis_url: str) -> None:
+        names = ("DATABASE_URL", "INSTANCE_PATH", "MAIL_SERVER", "MAIL_PORT")
+        settings = {f"TIREFIT_{name}": str(app.config[name]) for name in names}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TIREFIT_")}
+        self.environment = clean | settings | {"TIREFIT_REDIS_URL": redis_url}
+        self.point = factories.station(horizon_days=30)
+
+    def book(self, count: int) -> None:
+        tomorrow = local_day(self.point.time_zone, clock.now()) + timedelta(days=1)
+        times = [time for day in availability.days(self.point, tomorrow, 7, minutes=30) for time in day.times]
+        for chosen in times[:count]:
+            factories.booking(self.point, chosen.starts_at, services=("Балансировка",))
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.environment)
+
+    @contextmanager
+    def running(self, *names: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+        processes = [self.start("-m", "flask", "--app", "app", name) for name in names]
+        try:
+            yield processes
+        finally:
+            for process in processes:
+                kill_with_children(process)
+
+
+@pytest.fixture
+def installation(database: str, new_database: Callable[[str], str], tmp_path: Path):
+    @contextmanager
+    def install(server: MailServer, redis_url: str = "") -> Iterator[Installation]:
+        app = create_app(
+            DATABASE_URL=new_database(database),
+            INSTANCE_PATH=str(tmp_path),
+            REDIS_URL=redis_url,
+            MAIL_SERVER=server.host,
+            MAIL_PORT=server.port,
+        )
+        with app.app_context():
+            try:
+                yield Installation(app, redis_url)
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+
+    return install
+
+
+def test_a_letter_arrives_once_though_its_worker_and_the_queue_are_killed(installation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("v")
+    with mail_server(stalled=1) as server, installation(server, f"unix://{folder}/valkey.sock") as house:
+        with valkey(folder) as (queue, _), house.running("worker") as (worker,):
+            house.book(2)
+            until(lambda: server.begun == 1)  # committed and claimed, and just now on its way out
+            kill_with_children(worker)
+            queue.kill()
+            house.book(2)  # the doorbell is dead: nobody hears of these
+            queue.wait()
+        shutil.rmtree(folder / "appendonlydir")
+        assert (server.messages, states()) == ([], {"pending": 8})
+        let_leases_end()
+
+        with valkey(folder), house.running("worker", "scheduler"):
+            until(lambda: states() == {"sent": 8})
+
+    assert Counter(message["Message-ID"] for message in server.messages) == promised()
+
+
+def test_without_a_worker_letters_wait_and_the_next_one_sends_them(installation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("v")
+    with mail_server() as server, valkey(folder) as (_, url), installation(server, url) as house:
+        house.book(1)
+        with Redis.from_url(url) as redis:
+            redis.flushall()  # as if the ring had never been heard
+
+        with house.running("worker"):
+            until(lambda: states() == {"sent": 2})
+
+    assert Counter(message["Message-ID"] for message in server.messages) == promised()
+
+
+def test_several_workers_share_the_letters_and_send_each_once(installation):
+    with mail_server(0.05) as server, installation(server) as house:
+        house.book(10)
+        wait_for(house.start("-c", DRAIN) for _ in range(4))
+
+        assert states() == {"sent": 20}
+        assert Counter(message["Message-ID"] for message in server.messages) == promised()
+
+
+def test_without_leases_they_would_send_some_twice(installation):
+    """The control: the same crowd, and a lease that is over at once."""
+    with mail_server(0.05) as server, installation(server) as house:
+        house.book(10)
+        wait_for(house.start("-c", WITHOUT_LEASES + DRAIN) for _ in range(4))
+
+    assert len(server.messages) > 20
+
+
+def states() -> dict[str, int]:
+    db.session.rollback()
+    found = db.session.execute(select(Notification.state, func.count()).group_by(Notification.state))
+    return dict(found.tuples().all())
+
+
+def promised() -> Counter[str]:
+    """One of each Message-ID that the outbox has written down."""
+    return Counter(f"<{id}@localhost>" for id in db.session.scalars(select(Notification.message_id)))
+
+
+@command
+def let_leases_end() -> None:
+    db.session.execute(update(Notification).where(Notification.lease.is_not(None)).values(leased_until=clock.now()))
+
+
+def until(happens: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def wait_for(processes: Iterator[subprocess.Popen[bytes]]) -> None:
+    for process in list(processes):
+        assert process.wait(30) == 0
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """kill -9, for the worker and for the fork that is sending."""
+    if process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGSTOP)  # or it might start another one meanwhile
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        process.kill()
+    process.wait()
