@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit import clock
@@ -26,7 +26,7 @@ from tirefit.models import (
     User,
 )
 from tirefit.schedule import grid
-from tirefit.schedule.availability import load_posts
+from tirefit.schedule.availability import live, load_posts
 from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import Span, day_span, local_day, local_time, opening_windows
 
@@ -326,7 +326,7 @@ def _other_reservations(point: ServicePoint, span: Span) -> Sequence[Reservation
             Reservation.starts_at > span[0] - A_DAY,
             Reservation.starts_at < span[1],
             Reservation.ends_at > span[0],
-            or_(Reservation.expires_at.is_(None), Reservation.expires_at > clock.now()),
+            live(),
         )
     ).all()
 

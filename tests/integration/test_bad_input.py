@@ -20,7 +20,7 @@ from tirefit.booking.commands import cancel_booking
 from tirefit.booking.states import USER
 from tirefit.database import command, db
 from tirefit.models import Booking, ScheduleTemplate, Service, ServicePost
-from tirefit.schedule import slots
+from tirefit.schedule import changes
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 
 HOLD = "/s/zimnyaya-5/hold"
@@ -193,8 +193,8 @@ def test_work_and_cars_that_are_not_done_here_are_refused(client, town, untouche
 def test_what_was_offered_and_is_no_more_is_refused(client, town, untouched):
     """The page was open while the manager worked."""
     second = first(ServicePost, ServicePost.post_number == 2)
-    slots.update_post(second.id, post_number=2, slot_duration=40, name="", description="", active=False)
-    slots.close_day(town.id, date(2026, 11, 4))
+    changes.update_post(second.id, post_number=2, slot_duration=40, name="", description="", active=False)
+    changes.close_day(town.id, date(2026, 11, 4))
     with untouched():
         assert hold(client, at="2026-11-02T09:40+02:00").status_code == 409
         assert hold(client, at="2026-11-04T10:00+02:00").status_code == 409

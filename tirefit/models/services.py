@@ -49,7 +49,7 @@ class Service(Base):
     durations: Mapped[list["ServiceDuration"]] = relationship(passive_deletes="all")
 
     def duration_for_car_type(self, car_type: CarType) -> int:
-        """Minutes of this service on such a car: the agreed figure, else base × the factor of the car, rounded up to 5."""
+        """Minutes of this service on such a car: as agreed, else base × the factor of the car, rounded up to 5."""
         exact = next((d.minutes for d in self.durations if d.car_type_id == car_type.id), None)
         return exact if exact is not None else -(-self.base_duration * car_type.duration_factor // 500) * 5
 

@@ -106,10 +106,9 @@ def update_post(
 ) -> Difference:
     """Change a post; its offer is cut again around what is reserved, and nothing reserved is moved or lost.
 
-    Without `abilities` it takes what it took. `expected` is the fingerprint of the preview the manager has seen.
-    Raises ScheduleChanged (with the new difference) when it is no longer true, PostNumberTaken,
-    SlotDurationOutOfRange, and PostHasBookings (with the times) when a post that is to be switched off still has time
-    reserved ahead.
+    Without `abilities` it takes what it took. `expected` is the fingerprint of the preview the manager has seen. Raises
+    ScheduleChanged (with the new difference) when that is no longer true, PostNumberTaken, SlotDurationOutOfRange, and
+    PostHasBookings (with the times) when a post that is to be switched off still has time reserved ahead.
     """
     post = lock_posts_for_regeneration([post_id])[0]
     before = _state_of_post(post)

@@ -67,7 +67,7 @@ class Difference:
 
     @property
     def fingerprint(self) -> str:
-        """The same for a preview and for what is about to be applied, while nobody booked or changed anything between."""
+        """The same for a preview and for what is applied, while nobody booked or changed anything between."""
         reserved = [(each.id, each.starts_at, each.ends_at) for each in self.reserved]
         seen = repr((self.added, self.removed, reserved))
         return hashlib.sha256(seen.encode()).hexdigest()[:32]

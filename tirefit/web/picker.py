@@ -84,13 +84,13 @@ def start(point: ServicePoint, menu: Menu) -> dict[str, Any]:
 
 def times(point: ServicePoint, visit: Breakdown, wanted_day: str | None) -> dict[str, Any]:
     """For the page of times: a strip of days around the wished one, its times by part of the day, and the soonest."""
-    soonest = availability.nearest(point, visit.total_minutes)
+    soonest = availability.nearest(point, visit.total_minutes, visit.needs)
     first, last = bookable_days(point)
     soonest_day = local_day(point.time_zone, soonest.starts_at) if soonest else first
     day = nearest_day(wanted_day, first, last) or soonest_day
     strip_start = first + timedelta(days=(day - first).days // STRIP_DAYS * STRIP_DAYS)
     count = min(STRIP_DAYS, (last - strip_start).days + 1)
-    strip = availability.days(point, strip_start, count, visit.total_minutes)
+    strip = availability.days(point, strip_start, count, visit.total_minutes, visit.needs)
     current = strip[(day - strip_start).days]
     return {
         "strip": strip,
@@ -114,7 +114,8 @@ def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
     after = (shown + timedelta(days=31)).replace(day=1)
     weeks = -(-(after - monday).days // 7)
     start, end = max(monday, first), min(monday + timedelta(days=weeks * 7 - 1), last)
-    days = {day.date: day for day in availability.days(point, start, (end - start).days + 1, visit.total_minutes)}
+    found = availability.days(point, start, (end - start).days + 1, visit.total_minutes, visit.needs)
+    days = {day.date: day for day in found}
     grid = [[monday + timedelta(days=7 * week + n) for n in range(7)] for week in range(weeks)]
     before = shown - timedelta(days=1)
     return {
@@ -127,9 +128,9 @@ def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
     }
 
 
-def lost(point: ServicePoint, starts_at: datetime, minutes: int, problem: Problem) -> dict[str, Any]:
+def lost(point: ServicePoint, starts_at: datetime, visit: Breakdown, problem: Problem) -> dict[str, Any]:
     """For the block above the times: which time is gone, why, and what is nearest to it."""
-    other = placement.alternatives(point, starts_at, minutes) or _soonest(point, minutes)
+    other = placement.alternatives(point, starts_at, visit.total_minutes, visit.needs) or _soonest(point, visit)
     return {
         "problem": problem,
         "starts_at": starts_at,
@@ -161,8 +162,8 @@ def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
     return parts
 
 
-def _soonest(point: ServicePoint, minutes: int) -> list[Time]:
-    found = availability.nearest(point, minutes)
+def _soonest(point: ServicePoint, visit: Breakdown) -> list[Time]:
+    found = availability.nearest(point, visit.total_minutes, visit.needs)
     return [found] if found else []
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.orm import joinedload
 
 from tirefit.database import db
 from tirefit.models import Booking, ServicePoint
-from tirefit.schedule.slots import Cell, Difference, Reserved
+from tirefit.schedule.availability import Reserved
+from tirefit.schedule.slots import Cell, Difference
 from tirefit.schedule.windows import local_day, local_time
 
 STEP = 5
