@@ -66,6 +66,17 @@ document.documentElement.classList.add("js");
   });
   addEventListener("htmx:error", () => { one("#sys").hidden = false; });
 
+  /* A tap on the last answer goes on by itself. Arrow keys only walk over the answers: then the button goes on. */
+  let walking = false;
+  addEventListener("keydown", ({ key }) => { walking = key.startsWith("Arrow"); }, true);
+  addEventListener("pointerdown", () => { walking = false; }, true);
+  addEventListener("change", (event) => {
+    const form = walking && event.target.type === "radio" && event.target.closest("form[data-then-focus]");
+    if (!form) return;
+    event.stopImmediatePropagation();
+    for (const button of all(".no-js-only", form)) button.classList.remove("no-js-only");
+  }, true);
+
   /* A form is sent once, however often its button is pressed. */
   addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
     if (defaultPrevented || form.method !== "post") return;

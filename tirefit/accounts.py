@@ -56,7 +56,7 @@ def sign_in(email: str, password: str, address: str) -> str:
     email, password = fold_email(email), _fold(password)
     if not (_is_password(password) and _is_text(email)):
         raise WrongCredentials()  # could not be right, and is not worth a slow hash
-    attempts = _begin_attempt(_subject("account", email), _subject("address", _network(address)))
+    attempts = _begin_attempt(_subject("account", email), _subject("address", network_of(address)))
     user = db.session.scalar(select(User).where(User.email == email, User.active))
     if not _matches(user.password_hash if user else _nobody, password) or user is None:
         raise WrongCredentials()
@@ -216,7 +216,7 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one household or office has: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         ip = ipaddress.ip_address(address)

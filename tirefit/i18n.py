@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from flask import Flask, request
+from flask import Flask, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, refresh
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -77,6 +77,8 @@ class _Babel(Babel):
 
 
 def _choose() -> str:
+    if not has_request_context():  # a job: whoever writes to somebody says in which language
+        return DEFAULT
     chosen = request.cookies.get("lang")
     if chosen in LANGUAGES:
         return chosen

@@ -198,7 +198,7 @@ def bookable_span(point: ServicePoint) -> Span:
 
 
 def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostTime]:
-    """Slots and live reservations, as columns, of those posts of a station that can take such a job, round this time."""
+    """Slots and live reservations, as columns, of those posts that can take such a job, round this time."""
     slots, reserved = load_slots(point_id, span), load_reserved(point_id, span)
     return [
         PostTime(
@@ -233,10 +233,7 @@ def load_slots(point_id: int, span: Span) -> dict[int, list[Span]]:
 
 
 def load_reserved(point_id: int, span: Span) -> dict[int, list[Reserved]]:
-    """Live reservations of each post round this time: one range of the index (station, start).
-
-    None is over a day long.
-    """
+    """Live reservations of each post round this time: one range of the index (station, start)."""
     reserved: dict[int, list[Reserved]] = {}
     for row in db.session.execute(
         select(*Reserved.columns())

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
 from tirefit import clock, i18n
+from tirefit.accounts import network_of
 from tirefit.booking import states
 from tirefit.booking.commands import (
     Customer,
@@ -28,6 +29,7 @@ from tirefit.errors import (
     HoldExpired,
     InThePast,
     LimitReached,
+    PostCannotTakeIt,
     Problem,
     ServicesDoNotFit,
     SlotNotOffered,
@@ -54,6 +56,7 @@ Answer = str | Response | BaseResponse | tuple[str, int]
 TIME_IS_GONE = (
     SlotTaken,
     SlotNotOffered,
+    PostCannotTakeIt,
     TimeMatchesNoSlot,
     ServicesDoNotFit,
     InThePast,
@@ -91,7 +94,7 @@ def station(slug: str) -> Answer:
     if not point.active or not menu.services:
         return _page("public/closed.html", point)
     if menu.visit is None or "edit" in request.args or "many" in request.args:
-        return _page("public/start.html", point, menu=menu, many=_wants_many(menu), **picker.start(point, menu))
+        return _start(point, menu)
     return _picker(point, menu)
 
 
@@ -117,7 +120,14 @@ def hold(slug: str) -> Answer:
     wanted = {"service_ids": list(menu.choice.service_ids), "car_type_id": menu.choice.car_type_id}
     try:
         held = reservations.reserve_slot_temporarily(
-            point.id, form.at.data, menu.visit.total_minutes, form.nonce.data, holder=_browser(), wanted=wanted
+            point.id,
+            form.at.data,
+            menu.visit.total_minutes,
+            form.nonce.data,
+            needs=menu.visit.needs,
+            holder=_browser(),
+            origin=_network(),
+            wanted=wanted,
         )
     except TIME_IS_GONE as problem:
         return _other_times(Wish(point, form.at.data, menu.choice), problem)
@@ -259,6 +269,14 @@ def _page(template: str, point: ServicePoint | None, **context: Any) -> str:
     return render_template(template, point=point, **context)
 
 
+def _start(point: ServicePoint, menu: picker.Menu) -> str:
+    many = "many" in request.args or len(menu.choice.service_ids) > 1
+    # Sent by the button without a car, that is; whoever only ticks (htmx) has not finished yet.
+    ask_for_car = menu.choice.car_type_id is None and menu.choice.service_ids != () and not htmx.asked()
+    ask_for_car = ask_for_car and request.args.keys().isdisjoint({"many", "edit"})
+    return _page("public/start.html", point, menu=menu, many=many, ask_for_car=ask_for_car, **picker.start(point, menu))
+
+
 def _picker(point: ServicePoint, menu: picker.Menu, **context: Any) -> str:
     assert menu.visit is not None
     day = context.pop("day", request.args.get("d"))
@@ -272,7 +290,7 @@ def _other_times(wish: Wish, problem: Problem) -> Answer:
     menu = picker.menu_of(wish.point, wish.choice)
     if menu.visit is None:
         raise problem
-    gone = picker.lost(wish.point, wish.starts_at, menu.visit.total_minutes, problem)
+    gone = picker.lost(wish.point, wish.starts_at, menu.visit, problem)
     day = local_day(wish.point.time_zone, wish.starts_at).isoformat()
     return _picker(wish.point, menu, gone=gone, day=day, kept="typed" in session), problem.status
 
@@ -352,6 +370,11 @@ def _browser() -> str:
     return str(session.setdefault("browser", new_token()))
 
 
+def _network() -> str:
+    """Where this browser comes from, as holds know it: so many at once from one network."""
+    return reservations.hash_of(network_of(request.remote_addr or ""))
+
+
 def _remember_what_was_typed() -> None:
     typed = {name: text.fit(request.form.get(name, "")[: text.EMAIL_LENGTH]) for name in REMEMBERED}
     session["typed"] = {name: value for name, value in typed.items() if value}
@@ -364,10 +387,6 @@ def _seconds_left(held: Hold | None) -> int:
 def _may_cancel(booking: Booking) -> bool:
     event = "cancel_by_customer"
     return event in states.possible_events(booking.status, states.CUSTOMER) and may_still_change(booking)
-
-
-def _wants_many(menu: picker.Menu) -> bool:
-    return "many" in request.args or len(menu.choice.service_ids) > 1
 
 
 def _place(point: ServicePoint) -> dict[str, Any]:
