@@ -249,6 +249,9 @@ def turn_into_booking(hold: Hold) -> int:
     )
     if turned.first() is None:
         raise HoldExpired()
+    span = (hold.starts_at, hold.ends_at)
+    if not _is_offered(hold.service_point_id, hold.service_post_id, span):  # hours or lengths have changed meanwhile
+        slots.heal(hold.service_point_id, hold.service_post_id, span)
     return hold.reservation_id
 
 

@@ -262,7 +262,9 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
         of_post = [found for found in reserved if found.service_post_id == post.id]
         limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in windows)])
         if post.active:
-            cells = grid.cut(windows, post.slot_duration, [found.span for found in of_post])
+            # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
+            lasting = [found.span for found in of_post if found.kind != "hold"]
+            cells = grid.cut(windows, post.slot_duration, lasting)
             want |= {(cell[0], post.id, cell[1]) for cell in cells if cell[1] > start}
         outside += [
             found for found in of_post if start <= found.starts_at < end and any(grid.gaps(found.span, windows))
