@@ -154,7 +154,7 @@ def _write_small_station() -> ServicePoint:
     """Three posts at 30, 40 and 30 minutes, with a lunch break: the plan's example."""
     point = ServicePoint(
         slug="sadovaya",
-        name="Шина-Сервис на Садовой",
+        name="Шина-Сервис",
         city="Киев",
         address="ул. Садовая, 14, въезд со двора",
         phone="+380441234567",
@@ -170,10 +170,10 @@ def _write_big_station() -> ServicePoint:
     """Five posts, open round the clock: there is something on its board whenever a newcomer looks."""
     point = ServicePoint(
         slug="levoberezhnaya",
-        name="Шина-Сервис Левобережный",
+        name="Левобережная",
         city="Киев",
         address="просп. Броварской, 21",
-        phone="+380447654321",
+        phone="+380445551921",
         email="levoberezhnaya@tirefit.example",
         time_zone="Europe/Kyiv",
     )

@@ -265,7 +265,7 @@ def accessibility() -> Answer:
 def _page(template: str, point: ServicePoint | None, **context: Any) -> str:
     if point is not None:
         i18n.fall_back_to(point.locale)
-        context["open_until"] = _open_until(point)
+        context |= _opening(point)
     return render_template(template, point=point, **context)
 
 
@@ -394,17 +394,21 @@ def _place(point: ServicePoint) -> dict[str, Any]:
     services = offered_services(point)
     shortest = min((each.from_minutes for each in services), default=None)
     soonest = nearest(point, shortest) if shortest else None
-    return {"point": point, "open_until": _open_until(point), "soonest": soonest}
+    return {"point": point, "soonest": soonest, **_opening(point)}
 
 
-def _open_until(point: ServicePoint) -> datetime | None:
-    """When the last post closes of those that are open now; None: closed at the moment."""
+def _opening(point: ServicePoint) -> dict[str, Any]:
+    """Until when it is open; `open_until` is None when it is closed at the moment."""
     hours, now = load_hours(point), clock.now()
     today = local_day(point.time_zone, now)
     spans = [
         span
         for post in point.posts
         if post.active
-        for span in opening_windows(hours, post.id, today - timedelta(days=1), today)
+        for span in opening_windows(hours, post.id, today - timedelta(days=1), today + timedelta(days=1))
     ]
-    return max((end for start, end in spans if start <= now < end), default=None)
+    until = now
+    for start, end in sorted(spans):  # one may begin where another ends, at midnight for example
+        if start <= until < end:
+            until = end
+    return {"open_until": until if until > now else None, "round_the_clock": until - now >= timedelta(days=1)}
