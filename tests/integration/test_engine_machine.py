@@ -9,6 +9,7 @@ holds hide nothing, whether or not a job ran. I7 a change of hours or lengths mo
 """
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -38,16 +39,18 @@ from tirefit.models import Booking, Reservation, ScheduleSlot, ScheduleTemplate,
 from tirefit.schedule import changes, slots
 from tirefit.schedule.availability import available_at_time, days, find_available_slots_for_duration
 from tirefit.schedule.reservations import (
+    block_time,
     cleanup_expired_reservations,
     extend_reservation,
     find_hold,
     new_token,
     release_reservation,
     reserve_slot_temporarily,
+    unblock,
 )
 
 # (examples, steps); TIREFIT_EXAMPLES=500 looks further, and differently each time
-SIZE = {"sqlite": (60, 25), "postgresql": (15, 25)}
+SIZE = {"sqlite": (50, 25), "postgresql": (10, 25)}
 MORE = int(os.environ.get("TIREFIT_EXAMPLES", "0"))
 
 ZONE = ZoneInfo("Europe/Kyiv")
@@ -135,8 +138,9 @@ class Machine(RuleBasedStateMachine):
         self.holds: dict[str, Held] = {}
         self.gone: dict[str, Held] = {}  # holds that were released, or whose time somebody took
         self.bookings: dict[int, Booked] = {}
-        self.tokens: dict[int, str] = {}
+        self.blocks: dict[int, tuple[int, int, int]] = {}
         self.closed: set[date] = set()
+        self.looks = 0
         for number, (post, length) in enumerate(self.lengths.items(), start=1):
             set_length(post, number, length)
         self.until = self.today + timedelta(days=HORIZON)
@@ -227,6 +231,23 @@ class Machine(RuleBasedStateMachine):
             assert booked.status in (*sources, target)
             booked.status = target
 
+    @rule(data=st.data(), ahead=st.integers(0, 12 * 24 * HORIZON), length=st.integers(1, 300))
+    def block(self, data, ahead, length):
+        """Whatever is free of the stretch is taken; what stands in the way stays."""
+        post, start = data.draw(st.sampled_from(self.ids)), midnight(self.today) + 5 * ahead
+        done = block_time(self.station_id, post, instant(start), instant(start + length))
+        self.forget_expired(post, start, start + length)
+        assert len(done.in_the_way) == sum(touches(span, [(start, start + length)]) for span in self.taken(post))
+        new = [(post, *span) for span in free(start, start + length, self.taken(post))]
+        self.blocks |= dict(zip(done.reservation_ids, new, strict=True))
+
+    @precondition(lambda self: self.blocks)
+    @rule(data=st.data())
+    def open_what_was_blocked(self, data):
+        id = data.draw(st.sampled_from(list(self.blocks)))
+        assert (unblock(id), unblock(id)) == (True, False)
+        del self.blocks[id]
+
     @rule(data=st.data(), length=st.sampled_from(LENGTHS), active=st.sampled_from([True, True, True, False]))
     def change_post(self, data, length, active):
         post = data.draw(st.sampled_from(self.ids))
@@ -298,7 +319,9 @@ class Machine(RuleBasedStateMachine):
         )
         holds = [(held.post, held.start, held.end, "hold", held.expires) for held in self.holds.values()]
         live = {id: booked for id, booked in self.bookings.items() if booked.status not in OVER}
-        assert reserved == sorted(holds + [(b.post, b.start, b.end, "booking", None) for b in live.values()])  # I2 I7
+        lasting = [(b.post, b.start, b.end, "booking", None) for b in live.values()]
+        lasting += [(*blocked, "block", None) for blocked in self.blocks.values()]
+        assert reserved == sorted(holds + lasting)  # I2 I7
         assert apart((post, start, end) for post, start, end, *_ in reserved)  # I1
         known = db.session.execute(
             select(
@@ -322,25 +345,22 @@ class Machine(RuleBasedStateMachine):
         assert apart(offered)  # I3
         first = midnight(self.today)
         for post in self.ids:
-            taken = self.booked(post)
+            taken = self.lasting(post)
             there = {(a, b) for found, a, b in offered if found == post and a >= first and not touches((a, b), taken)}
             assert there == {cell for cell in self.cells(post) if not touches(cell, taken)}  # I4
 
     def the_lists_are_right(self):
         point = db.session.get_one(ServicePoint, self.station_id)
-        for work in (None, 20, 50):
-            runs = self.runs(work)
-            listed = find_available_slots_for_duration(point, self.today, self.today + timedelta(days=HORIZON), work)
-            assert [
-                (run.service_post_id, minute(run.starts_at), minute(run.ends_at)) for run in listed
-            ] == runs  # I5 I6
-            counts = {start: sum(begin == start for _, begin, _ in runs) for _, start, _ in runs}
-            shown = [time for day in days(point, self.today, HORIZON + 1, work) for time in day.times]
-            assert {minute(time.starts_at): time.available_posts for time in shown} == counts  # I10
-            for start in [*sorted(counts)[:1], *sorted(counts)[-1:]]:
-                assert len(available_at_time(point, instant(start), work)) == counts[start]
-            if counts:
-                assert not available_at_time(point, instant(min(counts) + 1), work)
+        self.looks += 1
+        work = (None, 20, 50)[self.looks % 3]
+        runs = self.runs(work)
+        listed = find_available_slots_for_duration(point, self.today, self.today + timedelta(days=HORIZON), work)
+        assert [(run.service_post_id, minute(run.starts_at), minute(run.ends_at)) for run in listed] == runs  # I5 I6
+        counts = Counter(start for _, start, _ in runs)
+        shown = [time for day in days(point, self.today, HORIZON + 1, work) for time in day.times]
+        assert {minute(time.starts_at): time.available_posts for time in shown} == counts  # I10
+        start = list(counts)[self.looks % len(counts)] + self.looks % 2 if counts else midnight(self.today)
+        assert len(available_at_time(point, instant(start), work)) == counts[start]
 
     # --- the model
 
@@ -348,12 +368,14 @@ class Machine(RuleBasedStateMachine):
     def today(self) -> date:
         return datetime.fromtimestamp(self.now, ZONE).date()
 
-    def booked(self, post: int) -> list[Span]:
-        return [(b.start, b.end) for b in self.bookings.values() if b.post == post and b.status not in OVER]
+    def lasting(self, post: int) -> list[Span]:
+        """What shapes the offer: everything reserved but holds, which pass."""
+        booked = [(b.start, b.end) for b in self.bookings.values() if b.post == post and b.status not in OVER]
+        return booked + [(start, end) for blocked, start, end in self.blocks.values() if blocked == post]
 
     def taken(self, post: int, without: list[str] = ()) -> list[Span]:
         live = [held for token, held in self.holds.items() if held.expires > self.now and token not in without]
-        return self.booked(post) + [(held.start, held.end) for held in live if held.post == post]
+        return self.lasting(post) + [(held.start, held.end) for held in live if held.post == post]
 
     def windows(self) -> list[Span]:
         """Open stretches that may matter from today on, each beginning no earlier than the one before has ended."""
@@ -373,7 +395,7 @@ class Machine(RuleBasedStateMachine):
         length, cells = self.lengths[post], []
         for opens, closes in self.windows() if self.active[post] else []:
             plain = [(start, start + length) for start in range(opens, closes - length + 1, length)]
-            for start, end in free(opens, closes, self.booked(post)):
+            for start, end in free(opens, closes, self.lasting(post)):
                 inside = [cell for cell in plain if start <= cell[0] and cell[1] <= end]
                 if len(inside) < (end - start) // length:
                     inside = [(begin, begin + length) for begin in range(start, end - length + 1, length)]

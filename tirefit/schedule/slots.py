@@ -254,6 +254,7 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
     start, end = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     ids = [post.id for post in posts]
     reserved = _reserved(ids, start - 2 * A_DAY, end + 3 * A_DAY)
+    offered = list(_offered(point.id, ids, start, end + 3 * A_DAY))
     want: set[Cell] = set()
     limits: dict[int, datetime] = {}
     outside: list[Reserved] = []
@@ -265,17 +266,15 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
             # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
             lasting = [found.span for found in of_post if found.kind != "hold"]
             cells = grid.cut(windows, post.slot_duration, lasting)
-            want |= {(cell[0], post.id, cell[1]) for cell in cells if cell[1] > start}
+            # What ended with the day before stays as it is; a slot across midnight does not reach into it.
+            ended = max((cell[2] for cell in offered if cell[1] == post.id and cell[2] <= start), default=start - A_DAY)
+            want |= {(cell[0], post.id, cell[1]) for cell in cells if cell[0] >= ended and cell[1] > start}
         outside += [
             found for found in of_post if start <= found.starts_at < end and any(grid.gaps(found.span, windows))
         ]
     # Beyond the last day there is nothing but what its hours leave there; further on, if the offer ends with this day.
     ends_here = point.slots_until is None or beyond >= point.slots_until
-    have = {
-        cell
-        for cell in _offered(point.id, ids, start, end + 3 * A_DAY)
-        if cell[2] > start and (ends_here or cell[0] < limits[cell[1]])
-    }
+    have = {cell for cell in offered if cell[2] > start and (ends_here or cell[0] < limits[cell[1]])}
     return Difference(
         first_day,
         last_day,
