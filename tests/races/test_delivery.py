@@ -33,10 +33,19 @@ from tirefit.schedule.windows import local_day
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes through /proc")
 
-DRAIN = "from app import app\nfrom tirefit.jobs import tasks\nwith app.app_context(): tasks.drain_letters()"
-WITHOUT_LEASES = (
-    "from datetime import timedelta\nfrom tirefit.notifications import outbox\noutbox.LEASE = timedelta()\n"
-)
+DRAIN = """
+from app import app
+from tirefit.jobs import tasks
+print("ready", flush=True)
+input()
+with app.app_context():
+    tasks.drain_letters()
+"""
+WITHOUT_LEASES = """
+from datetime import timedelta
+from tirefit.notifications import outbox
+outbox.LEASE = timedelta()
+"""
 
 
 class SlowServer(MailServer):
@@ -78,7 +87,22 @@ class Installation:
             factories.booking(self.point, chosen.starts_at, services=("Балансировка",))
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.environment)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if arguments[0] == "-c" else {}
+        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.environment, **pipes)
+
+    def drain_at_once(self, count: int, prelude: str = "") -> None:
+        """So many processes, each with one job; they begin together."""
+        senders = [self.start("-c", prelude + DRAIN) for _ in range(count)]
+        for sender in senders:
+            assert sender.stdout
+            assert sender.stdout.readline() == b"ready\n"
+        for sender in senders:
+            assert sender.stdin
+            sender.stdin.write(b"\n")
+            sender.stdin.flush()
+        for sender in senders:
+            sender.communicate(timeout=30)
+            assert sender.returncode == 0
 
     @contextmanager
     def running(self, *names: str) -> Iterator[list[subprocess.Popen[bytes]]]:
@@ -128,7 +152,7 @@ def test_a_letter_arrives_once_though_its_worker_and_the_queue_are_killed(instal
         with valkey(folder), house.running("worker", "scheduler"):
             until(lambda: states() == {"sent": 8})
 
-    assert Counter(message["Message-ID"] for message in server.messages) == promised()
+        assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
 def test_without_a_worker_letters_wait_and_the_next_one_sends_them(installation, tmp_path_factory):
@@ -141,23 +165,24 @@ def test_without_a_worker_letters_wait_and_the_next_one_sends_them(installation,
         with house.running("worker"):
             until(lambda: states() == {"sent": 2})
 
-    assert Counter(message["Message-ID"] for message in server.messages) == promised()
+        assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
 def test_several_workers_share_the_letters_and_send_each_once(installation):
     with mail_server(0.05) as server, installation(server) as house:
         house.book(10)
-        wait_for(house.start("-c", DRAIN) for _ in range(4))
+        house.drain_at_once(3)
 
         assert states() == {"sent": 20}
         assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_without_leases_they_would_send_some_twice(installation):
     """The control: the same crowd, and a lease that is over at once."""
     with mail_server(0.05) as server, installation(server) as house:
         house.book(10)
-        wait_for(house.start("-c", WITHOUT_LEASES + DRAIN) for _ in range(4))
+        house.drain_at_once(3, WITHOUT_LEASES)
 
     assert len(server.messages) > 20
 
@@ -165,7 +190,7 @@ def test_without_leases_they_would_send_some_twice(installation):
 def states() -> dict[str, int]:
     db.session.rollback()
     found = db.session.execute(select(Notification.state, func.count()).group_by(Notification.state))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def promised() -> Counter[str]:
@@ -183,11 +208,6 @@ def until(happens: Callable[[], object], seconds: float = 15) -> None:
     while not happens():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
-
-
-def wait_for(processes: Iterator[subprocess.Popen[bytes]]) -> None:
-    for process in list(processes):
-        assert process.wait(30) == 0
 
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
