@@ -143,6 +143,22 @@ def test_a_hold_keeps_its_time_when_the_length_changes_and_leaves_no_hole(statio
     assert available_at_time(station, kyiv("10:00"), 60)[0].post_number == 1
 
 
+def test_a_hold_from_before_a_change_of_lengths_leaves_no_gap_when_it_expires(station, at):
+    hold(station, "10:30", 30, post_number=1)
+    set_length(station.posts[0], 60)
+    at("09:20")  # no job has come
+
+    assert available_at_time(station, kyiv("10:00"), 60)[0].post_number == 1
+
+
+def test_the_offer_makes_room_for_such_a_hold_when_it_becomes_a_booking(station):
+    held = hold(station, "10:30", 40, post_number=1)
+    set_length(station.posts[0], 55)
+    booking(station, TEN, token=held.token)
+
+    assert 1 in {run.post_number for run in available_at_time(station, held.ends_at, 55)}
+
+
 def test_a_hold_becomes_a_booking_in_its_own_row(station):
     held = hold(station, minutes=40)
 
@@ -193,3 +209,9 @@ def test_a_token_that_has_become_a_booking_is_not_used_for_another_hold(station)
 
     assert held.token != token
     assert find_by_token(token).id == made.id
+
+
+def set_length(post, minutes):
+    changes.update_post(
+        post.id, post_number=post.post_number, slot_duration=minutes, name="", description="", active=True
+    )
