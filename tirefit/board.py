@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload
 
 from tirefit import clock
 from tirefit.database import db
@@ -312,9 +312,8 @@ def _bookings(point: ServicePoint, span: Span) -> Sequence[Booking]:
         Booking.starts_at < span[1],
         Booking.ends_at > span[0],
     )
-    return db.session.scalars(
-        touching.options(joinedload(Booking.car_type), selectinload(Booking.lines)).order_by(Booking.starts_at)
-    ).all()
+    whole = touching.options(joinedload(Booking.car_type), joinedload(Booking.lines)).order_by(Booking.starts_at)
+    return db.session.scalars(whole).unique().all()
 
 
 def _other_reservations(point: ServicePoint, span: Span) -> Sequence[Reservation]:

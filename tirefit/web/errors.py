@@ -54,7 +54,9 @@ def show_failure(error: Exception) -> Answer:
 
 
 def _ways_on() -> dict[str, str | None]:
-    """Where the page's button leads, back to the customer's station if there was one; `here`: the language links."""
+    """Where the page's button leads, back to the board or to the customer's station; `here`: the language links."""
+    if request.blueprint in {"board", "manage"}:
+        return {"onward": url_for("board.today"), "here": url_for("board.today") if request.method != "GET" else None}
     slug = (request.view_args or {}).get("slug")
     at_station = slug and request.blueprint == "public" and request.endpoint != "public.station"
     onward = url_for("public.station", slug=slug) if at_station else url_for("public.stations")

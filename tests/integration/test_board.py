@@ -1,0 +1,444 @@
+"""The day board: what it shows of a day, what it derives from the clock, and the verbs that move a booking on."""
+
+import re
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import func, select, update
+
+from tests import factories
+from tests.factories import ANNA, BORIS, MONDAY, booking, kyiv, sign_in
+from tirefit.board import history, load_day, load_of_posts
+from tirefit.booking.commands import Customer, cancel_booking, transition_booking
+from tirefit.database import command, db
+from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleException
+from tirefit.schedule.changes import close_day, save_template, update_post
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
+
+TODAY = date(2026, 11, 2)
+URL = "/board/zimnyaya-5/2026-11-02"
+
+
+@pytest.fixture
+def board(client, olga):
+    """Olga's browser."""
+    return sign_in(client, olga)
+
+
+def column(day, post_number):
+    return next(found for found in day.columns if found.post.post_number == post_number)
+
+
+def times(cards):
+    return [(f"{card.starts_at.astimezone(factories.KYIV):%H:%M}", card.state) for card in cards]
+
+
+def starts(free):
+    return [f"{start.astimezone(factories.KYIV):%H:%M}" for start, _ in free]
+
+
+def of_customers(day, post_number):
+    return [card for card in column(day, post_number).cards if card.booking]
+
+
+def kinds(day):
+    return [item.kind for item in day.attention]
+
+
+@command
+def change(model, id, **columns):
+    db.session.execute(update(model).where(model.id == id).values(**columns))
+
+
+@command
+def block(point, post, start, end, reason):
+    db.session.add(
+        Reservation(
+            service_point_id=point.id,
+            service_post_id=post.id,
+            starts_at=kyiv(start),
+            ends_at=kyiv(end),
+            kind="block",
+            reason=reason,
+            created_at=MONDAY,
+        )
+    )
+
+
+@command
+def letter_failed(made, recipient):
+    for letter in db.session.scalars(select(Notification).where(Notification.booking_id == made.id)):
+        if letter.recipient == recipient:
+            letter.state = "failed"
+
+
+def test_each_post_shows_its_free_time_in_its_own_step(station):
+    day = load_day(station, TODAY)
+
+    assert starts(column(day, 1).free)[:4] == ["09:00", "09:30", "10:00", "10:30"]
+    assert starts(column(day, 2).free)[:4] == ["09:00", "09:40", "10:20", "11:00"]
+    assert (day.hours[0], day.minutes) == (kyiv("09:00"), 9 * 60)
+
+
+def test_a_booking_and_a_hold_take_their_cells(station):
+    booking(station, "10:00", services=["Балансировка"])
+    reserve_slot_temporarily(station.id, kyiv("11:00"), 30, new_token())
+
+    day = load_day(station, TODAY)
+
+    assert times(card for card in column(day, 1).cards) == [("10:00", "booked"), ("11:00", "hold")]
+    assert not {"10:00", "11:00"} & set(starts(column(day, 1).free))
+    assert day.total == 1
+
+
+def test_an_expired_hold_is_not_on_the_board(station, at):
+    reserve_slot_temporarily(station.id, kyiv("11:00"), 30, new_token())
+    at("09:15")
+
+    day = load_day(station, TODAY)
+
+    assert column(day, 1).cards == ()
+    assert "11:00" in starts(column(day, 1).free)
+
+
+def test_free_time_that_has_begun_is_no_longer_offered(station, at):
+    at("10:01")
+
+    assert starts(column(load_day(station, TODAY), 1).free)[0] == "10:30"
+
+
+def test_lateness_and_overrun_come_from_the_clock(station, at):
+    anna, boris = booking(station, "09:30", ANNA), booking(station, "10:00", BORIS)
+    at("09:39")
+    assert times(of_customers(load_day(station, TODAY), anna.post.post_number))[0] == ("09:30", "booked")
+    at("09:40")
+    assert kinds(load_day(station, TODAY)) == ["late"]
+
+    transition_booking(anna.id, "start")
+    at(anna.ends_at)
+    assert "over" not in kinds(load_day(station, TODAY))
+    at(anna.ends_at + timedelta(minutes=24))
+
+    day = load_day(station, TODAY)
+
+    over, late = day.attention
+    assert (over.kind, over.minutes, over.cards[0].over_minutes) == ("over", 24, 24)
+    assert (late.kind, late.cards[0].booking.id) == ("late", boris.id)
+
+
+def test_what_nobody_marked_yesterday_is_not_late_but_unmarked(station, at):
+    booking(station, "09:30")
+    at("2026-11-03 09:00")
+
+    assert kinds(load_day(station, TODAY)) == ["unmarked"]
+
+
+def test_those_who_wait_a_letter_that_failed_and_bookings_outside_hours_want_attention(station, at):
+    at("08:00")
+    anna, boris = booking(station, "09:30", ANNA), booking(station, "10:00", BORIS)
+    evening = booking(station, "17:00", Customer("Вера", "+380931234567", "vera@example.com"))
+    for made in (anna, boris):
+        transition_booking(made.id, "arrive")
+    letter_failed(evening, "vera@example.com")
+    letter_failed(anna, station.email)  # the station's own letter is not the customer's trouble
+    save_template(
+        station.id,
+        [(0, 9 * 60, 16 * 60)],
+        name="Короткий день",
+        template_id=db.session.scalars(select(factories.ScheduleTemplate.id)).one(),
+    )
+
+    day = load_day(station, TODAY)
+
+    assert kinds(day) == ["waiting", "letter", "outside"]
+    waiting, letter, outside = day.attention
+    assert [card.booking.id for card in waiting.cards] == [anna.id, boris.id]
+    assert letter.cards == outside.cards
+    assert day.count("arrived") == 2
+
+
+def test_blocks_and_breaks_are_shown_with_their_reason(station):
+    block(station, station.posts[0], "12:00", "13:00", "Ремонт компрессора")
+    template = db.session.scalars(select(factories.ScheduleTemplate.id)).one()
+    save_template(station.id, [(0, 540, 780), (0, 840, 1080)], name="С обедом", template_id=template)
+
+    cards = column(load_day(station, TODAY), 1).cards
+
+    assert [(card.state, card.reason) for card in cards] == [("break", ""), ("block", "Ремонт компрессора")]
+    assert times(cards)[0] == ("13:00", "break")
+
+
+def test_what_is_over_is_drawn_up_to_the_time_it_gave_back(station, at):
+    made = booking(
+        station, "10:00", services=["Сезонная переобувка", "Балансировка"]
+    )  # 70 minutes on post 1: until 11:30
+    post = made.post.post_number
+    at("10:05")
+    transition_booking(made.id, "start")
+    at("10:20")
+    transition_booking(made.id, "complete")
+
+    day = load_day(station, TODAY)
+
+    card = of_customers(day, post)[0]
+    assert card.state == "done"
+    assert card.ends_at == min(start for start, _ in column(day, post).free if start > card.starts_at)
+
+
+def test_a_cancelled_booking_is_in_the_list_and_not_on_the_timeline(station, board):
+    made = booking(station, "10:00")
+    cancel_booking(made.id, actor="user")
+
+    day = load_day(station, TODAY)
+
+    assert not any(of_customers(day, n) for n in (1, 2, 3))
+    assert [card.state for card in day.cards] == ["cancelled"]
+    assert day.total == 0
+    assert "Отменена" in board.get(f"{URL}?view=list").text
+
+
+def test_the_load_is_what_part_of_the_open_time_is_taken(station):
+    booking(station, "10:00", services=["Балансировка"])
+
+    assert load_day(station, TODAY).load == round(100 * 30 / (3 * 9 * 60))
+    loads = load_of_posts(station, TODAY, 7)
+    assert sorted(loads.values()) == [0, 0, round(100 * 30 / (6 * 9 * 60))]
+
+
+@pytest.mark.parametrize(
+    ("today", "day", "hours", "labels"),
+    [
+        ("2026-03-27 09:00", date(2026, 3, 29), 23, ["02:00", "04:00"]),
+        ("2026-10-23 09:00", date(2026, 10, 25), 25, ["03:00", "03:00"]),
+        ("2026-11-02 09:00", date(2026, 11, 3), 24, ["02:00", "03:00"]),
+    ],
+)
+def test_a_day_on_which_the_clock_changes_is_as_long_as_it_is(app, at, today, day, hours, labels):
+    at(today)
+    point = factories.station(slug="noch", name="Ночь", posts=(60,))
+    template = db.session.scalars(select(factories.ScheduleTemplate.id)).one()
+    save_template(point.id, [(n, 0, 1440) for n in range(7)], name="Круглые сутки", template_id=template)
+
+    found = load_day(point, day)
+
+    shown = [f"{hour.astimezone(factories.KYIV):%H:%M}" for hour in found.hours]
+    assert (len(shown), found.minutes) == (hours, hours * 60)
+    assert [a for a, b in pairwise(shown) if [a, b] == labels] == [labels[0]]
+    assert len(column(found, 1).free) == hours
+    assert [found.at(start) for start, _ in column(found, 1).free] == [60 * n for n in range(hours)]
+
+
+def test_work_past_midnight_stands_on_both_days(app, at):
+    at("2026-11-02 08:00")
+    point = factories.station(slug="noch", name="Ночь", posts=(60,))
+    template = db.session.scalars(select(factories.ScheduleTemplate.id)).one()
+    save_template(point.id, [(n, 20 * 60, 26 * 60) for n in range(7)], name="Ночью", template_id=template)
+    made = booking(point, "2026-11-02 23:00", services=["Сезонная переобувка", "Балансировка"])  # until one o'clock
+
+    evening, morning = load_day(point, TODAY), load_day(point, TODAY + timedelta(days=1))
+
+    assert [card.booking.id for card in of_customers(evening, 1)] == [made.id]
+    assert [card.booking.id for card in of_customers(morning, 1)] == [made.id]
+    assert kinds(evening) == kinds(morning) == []
+    assert morning.at(made.starts_at) == 0
+
+
+def test_a_whole_day_is_read_with_few_statements(station, statements):
+    for n in range(12):
+        start = kyiv("09:00") + timedelta(minutes=40 * n)
+        booking(station, start, Customer(f"Клиент {n}", f"+3806712345{n:02d}", f"c{n}@example.com"))
+    db.session.expunge_all()
+    point = db.session.get_one(factories.ServicePoint, station.id)
+
+    with statements() as seen:
+        day = load_day(point, TODAY)
+        assert day.total == 12
+        assert all(card.booking.car_type.names and card.booking.lines for card in day.cards)
+
+    assert len(seen) <= 10, seen
+
+
+def test_the_page_shows_it_all(station, board, at):
+    anna = booking(station, "10:00", ANNA, car="suv")
+    at("09:20")
+
+    page = board.get(URL).text
+
+    assert "Понедельник, 2 ноября" in page
+    assert re.search(r"<b>1</b> запись", page)
+    assert "Внедорожник · Сезонная переобувка" in page
+    assert "Анна" in page
+    assert 'class="nowline t20"' in page
+    assert "Всё по плану" in page
+    assert f"?b={anna.number}" in page
+    assert "+380671234567" not in page, "a phone is one click away, not on the wall"
+
+
+def test_the_panel_shows_one_booking_and_the_one_thing_to_do_next(station, board, at):
+    made = booking(station, "10:00")
+
+    def panel():
+        return board.get(f"{URL}?b={made.number}").text.partition('id="bk"')[2].partition('id="att"')[0]
+
+    def buttons(text):
+        return re.findall(r'name="event" value="(\w+)"', text)
+
+    assert buttons(panel()) == ["arrive", "no_show"]
+    assert 'href="tel:+380671234567"' in panel()
+    for event, after in (("arrive", ["start"]), ("start", ["complete"]), ("complete", [])):
+        answer = board.post(f"/board/zimnyaya-5/bookings/{made.number}/transition", data={"event": event})
+        assert (answer.status_code, answer.location) == (303, f"{URL}?b={made.number}")
+        assert buttons(panel()) == after
+    assert "работа закончена, Ольга" in panel()
+    assert [line.event for line in history(made)] == ["created", "arrive", "start", "complete"]
+
+
+def test_a_booking_of_another_day_is_opened_on_its_day(station, board):
+    made = booking(station, "2026-11-03 10:00")
+
+    assert board.get(f"{URL}?b={made.number}").location == f"/board/zimnyaya-5/2026-11-03?b={made.number}"
+
+
+@pytest.mark.parametrize("event", ["arrive", "no_show"])
+def test_the_same_tap_twice_is_one(station, board, event):
+    made = booking(station, "10:00")
+    url = f"/board/zimnyaya-5/bookings/{made.number}/transition"
+
+    answers = [board.post(url, data={"event": event}).status_code for _ in range(3)]
+
+    assert answers == [303, 303, 303]
+    count = select(func.count()).select_from(BookingEvent).where(BookingEvent.event == event)
+    assert db.session.scalar(count) == 1
+
+
+@pytest.mark.parametrize(
+    "event", ["complete", "cancel_by_station", "cancel_by_customer", "created", "", "x" * 5000, "\0"]
+)
+def test_what_is_not_in_the_table_is_refused_in_words(station, board, event):
+    made = booking(station, "10:00")
+
+    answer = board.post(f"/board/zimnyaya-5/bookings/{made.number}/transition", data={"event": event})
+
+    assert answer.status_code == 409
+    assert "С этой записью так уже нельзя" in answer.text
+    assert 'href="/board"' in answer.text
+    assert db.session.scalars(select(Booking.status)).one() == "confirmed"
+
+
+def test_the_station_cancels_with_a_reason_and_the_time_is_free_at_once(station, board):
+    made = booking(station, "10:00")
+    post = made.post.post_number
+
+    answer = board.post(f"/board/zimnyaya-5/bookings/{made.number}/cancel", data={"reason": " Сломался  подъёмник "})
+
+    assert answer.status_code == 303
+    found = db.session.scalars(select(Booking)).one()
+    assert (found.status, found.cancel_reason) == ("cancelled_by_station", "Сломался подъёмник")
+    assert "10:00" in starts(column(load_day(station, TODAY), post).free)
+    kinds_sent = db.session.scalars(select(Notification.kind).where(Notification.recipient == ANNA.email)).all()
+    assert "booking_cancelled" in kinds_sent
+
+
+@pytest.mark.parametrize("reason", ["x" * 10_000, "nul\0", "\u202eправо", "<script>", "a\r\nBcc: b@example.com"])
+def test_an_odd_reason_does_no_harm(station, board, reason):
+    made = booking(station, "10:00")
+
+    board.post(f"/board/zimnyaya-5/bookings/{made.number}/cancel", data={"reason": reason})
+
+    found = db.session.scalars(select(Booking)).one()
+    assert found.status == "cancelled_by_station"
+    assert len(found.cancel_reason) <= 200
+    assert not set("\0\r\n\u202e") & set(found.cancel_reason)
+    assert board.get(f"{URL}?b={made.number}").status_code == 200
+
+
+def test_a_closed_day_says_why_and_a_booking_on_it_still_stands(station, board):
+    close_day(station.id, date(2026, 11, 3), "День города")
+    made = booking(station, "2026-11-04 10:00")
+    close_day(station.id, date(2026, 11, 4), "Учёт")
+
+    closed = board.get("/board/zimnyaya-5/2026-11-03").text
+    with_booking = board.get("/board/zimnyaya-5/2026-11-04").text
+
+    assert "День города" in closed
+    assert "bgrid" not in closed
+    assert made.number in with_booking
+    assert "Запись вне часов работы" in with_booking
+    assert db.session.scalar(select(func.count()).select_from(ScheduleException)) == 2
+
+
+def test_a_sunday_and_a_station_without_posts_are_empty_in_words(app, client, station, olga):
+    sign_in(client, olga)
+    assert "По расписанию в этот день станция не работает" in client.get("/board/zimnyaya-5/2026-11-08").text
+
+    bare = factories.station(slug="pustaya", name="Пустая", posts=())
+    admin = factories.user("Админ", "admin@example.com", "admin")
+    page = sign_in(app.test_client(), admin).get("/board/pustaya/2026-11-02").text
+    assert "Постов пока нет" in page
+    assert f"/manage/posts/new?s={bare.slug}" in page
+
+
+def test_a_post_that_is_switched_off_is_shown_only_while_it_has_bookings(station, at):
+    made = booking(station, "10:00")
+    other = next(post for post in station.posts if post.id != made.service_post_id)
+    settings = {"post_number": other.post_number, "slot_duration": 30, "name": "", "description": ""}
+    update_post(other.id, **settings, active=False)
+    change(factories.ServicePost, made.service_post_id, active=False)
+    db.session.expire_all()
+
+    shown = [found.post.id for found in load_day(station, TODAY).columns]
+
+    assert made.service_post_id in shown
+    assert other.id not in shown
+
+
+def test_the_day_before_the_day_after_and_today(station, board):
+    page = board.get("/board/zimnyaya-5/2026-11-05").text
+
+    assert 'href="/board/zimnyaya-5/2026-11-04"' in page
+    assert 'href="/board/zimnyaya-5/2026-11-06"' in page
+    assert 'href="/board/zimnyaya-5/2026-11-02"' in page
+    assert board.get("/board").location == URL
+    assert board.get("/board/zimnyaya-5/2099-12-31").status_code == 200
+    assert board.get("/board/zimnyaya-5/2000-01-01").status_code == 200
+
+
+def test_the_table_is_the_same_day(station, board):
+    for start, customer in (("09:30", ANNA), ("10:00", BORIS)):
+        booking(station, start, customer)
+
+    page = board.get(f"{URL}?view=list").text
+
+    assert "bgrid" not in page
+    assert page.count('<td class="who">') == 2
+    assert "…" in page
+    assert "4567" in page
+    assert "0671234567" not in page
+    assert "view=list" in re.search(r'href="(\?b=[^"]+)"', page)[1]
+
+
+def test_a_name_that_is_markup_is_only_text(station, board):
+    made = booking(station, "10:00", Customer("<img src=x onerror=alert(1)>", ANNA.phone))
+
+    page = board.get(f"{URL}?b={made.number}").text
+
+    assert "<img" not in page
+    assert "&lt;img" in page
+
+
+def test_a_busy_board_is_quick_and_small(station, board, statements):
+    """Eight posts and sixty bookings: the target of the design is 150 ms and 60 KB."""
+    point = factories.station(slug="bolshaya", name="Большая", posts=(30,) * 8)
+    for n in range(60):
+        start = kyiv("09:00") + timedelta(minutes=60 * (n % 8))
+        booking(point, start, Customer(f"Клиент {n}", f"+3806712345{n:02d}"), services=["Балансировка"])
+    admin = factories.user("Админ", "admin@example.com", "admin")
+    sign_in(board, admin)
+    board.get("/board/bolshaya/2026-11-02")
+
+    with statements() as seen:
+        page = board.get("/board/bolshaya/2026-11-02")
+
+    assert len(page.data) < 120_000
+    assert len(seen) <= 15, seen

@@ -1,0 +1,279 @@
+"""Who may call what: every route says so, and every route keeps to it, whoever knocks."""
+
+import hashlib
+import re
+from datetime import date
+
+import pytest
+from flask import Flask, url_for
+from sqlalchemy import select, text
+
+from tests import factories
+from tests.factories import booking, car_type, kyiv, service, sign_in
+from tirefit import create_app
+from tirefit.database import command, db
+from tirefit.models import Booking, ScheduleTemplate, ServicePoint, UserRole
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
+from tirefit.web import policy
+
+PEOPLE, MANAGERS = "people of the station", "its managers"
+
+# Every route that is not open to the world or to whoever has a customer's link.
+CLOSED = {
+    "board.today": PEOPLE,
+    "board.show": PEOPLE,
+    "board.transition": PEOPLE,
+    "board.cancel": PEOPLE,
+    "manage.posts": MANAGERS,
+    "manage.new_post": MANAGERS,
+    "manage.create_post": MANAGERS,
+    "manage.preview_new_post": MANAGERS,
+    "manage.post": MANAGERS,
+    "manage.save_post": MANAGERS,
+    "manage.preview_post": MANAGERS,
+    "manage.templates": MANAGERS,
+    "manage.close_day": MANAGERS,
+    "manage.open_day": MANAGERS,
+    "manage.new_template": MANAGERS,
+    "manage.create_template": MANAGERS,
+    "manage.preview_new_template": MANAGERS,
+    "manage.template": MANAGERS,
+    "manage.save_template": MANAGERS,
+    "manage.preview_template": MANAGERS,
+}
+OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link}
+
+SIGN_IN, GOES_ON = "asked to sign in", "goes on"
+EXPECTED = {
+    "nobody": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN},
+    "staff": {PEOPLE: GOES_ON, MANAGERS: 403},
+    "manager": {PEOPLE: GOES_ON, MANAGERS: GOES_ON},
+    "staff elsewhere": {PEOPLE: 404, MANAGERS: 404},
+    "manager elsewhere": {PEOPLE: 404, MANAGERS: 404},
+    "admin": {PEOPLE: GOES_ON, MANAGERS: GOES_ON},
+}
+
+
+@pytest.fixture
+def elsewhere(stranger):
+    """«Летняя, 7», the stranger's station."""
+    return db.session.get_one(ServicePoint, stranger.roles[0].service_point_id)
+
+
+@pytest.fixture
+def people(olga, ivan, stranger, elsewhere):
+    return {
+        "staff": ivan,
+        "manager": olga,
+        "staff elsewhere": factories.user("Подмастерье", "apprentice@example.com", "staff", elsewhere),
+        "manager elsewhere": stranger,
+        "admin": factories.user("Админ", "admin@example.com", "admin"),
+    }
+
+
+@pytest.fixture
+def things(station):
+    """What stands in addresses: all of it belongs to «Зимняя, 5»."""
+    wanted = {"service_ids": [service().id], "car_type_id": car_type().id}
+    held = reserve_slot_temporarily(station.id, kyiv("10:00"), 40, new_token(), wanted=wanted)
+    token = new_token()
+    return {
+        "slug": station.slug,
+        "s": station.slug,
+        "day": date(2026, 11, 2),
+        "number": booking(station, "12:00", token=token).number,
+        "post_id": station.posts[0].id,
+        "template_id": db.session.scalars(
+            select(ScheduleTemplate.id).where(ScheduleTemplate.service_point_id == station.id)
+        ).one(),
+        "token": token,
+        "key": "1",
+        "filename": "tirefit.css",
+        "hold": held.token,
+    }
+
+
+def rules(app: Flask):
+    return [rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
+
+
+def policy_of(app: Flask, endpoint: str):
+    with app.test_request_context():
+        return policy.policy_of(endpoint)
+
+
+def address(app: Flask, endpoint: str, things: dict, method: str) -> str:
+    """With a thing for every part; the station of `?s=` where the address itself names nothing."""
+    rule = next(rule for rule in rules(app) if rule.endpoint == endpoint and method in rule.methods)
+    parts = {name: things[name] for name in rule.arguments}
+    if endpoint.startswith(("board", "manage")) and not {"slug", "post_id", "template_id"} & set(parts):
+        parts["s"] = things["s"]
+    with app.test_request_context():
+        return url_for(endpoint, _method=method, **parts)
+
+
+def ask(app: Flask, user, endpoint: str, things: dict):
+    client = sign_in(app.test_client(), user) if user else app.test_client()
+    method = "POST" if "POST" in next(rule.methods for rule in rules(app) if rule.endpoint == endpoint) else "GET"
+    answer = client.open(address(app, endpoint, things, method), method=method)
+    if answer.status_code in (302, 303) and answer.location.startswith("/login"):
+        return SIGN_IN
+    return answer.status_code if answer.status_code in (401, 403, 404, 405, 500) else GOES_ON
+
+
+def test_every_route_declares_who_may_call_it(app):
+    silent = [rule.endpoint for rule in rules(app) if policy_of(app, rule.endpoint) is None]
+    closed = {rule.endpoint for rule in rules(app) if policy_of(app, rule.endpoint) not in OPEN_POLICIES}
+
+    assert not silent
+    assert closed == set(CLOSED), "say in this file who may call a new route"
+
+
+def test_a_route_that_forgot_to_say_is_refused_to_everybody(tmp_path, new_database):
+    app = create_app(TESTING=True, INSTANCE_PATH=str(tmp_path), DATABASE_URL=new_database("sqlite"))
+    app.add_url_rule("/forgotten", "forgotten", lambda: "secret")
+
+    answer = app.test_client().get("/forgotten")
+
+    assert answer.status_code == 403
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("caller", EXPECTED)
+def test_each_route_keeps_to_its_policy(app, people, things, caller):
+    user = people.get(caller)
+
+    found = {endpoint: ask(app, user, endpoint, things) for endpoint in CLOSED}
+
+    assert found == {endpoint: EXPECTED[caller][who] for endpoint, who in CLOSED.items()}
+
+
+@pytest.mark.parametrize("caller", ["manager elsewhere", "staff elsewhere"])
+def test_a_thing_of_another_station_is_not_found_through_ones_own(app, people, things, elsewhere, caller):
+    client = sign_in(app.test_client(), people[caller])
+    own, number = elsewhere.slug, things["number"]
+
+    assert client.get(f"/board/{own}/2026-11-02").status_code == 200
+    assert client.get(f"/board/{own}/2026-11-02?b={number}").status_code == 404
+    for change in ("transition", "cancel"):
+        assert client.post(f"/board/{own}/bookings/{number}/{change}", data={"event": "arrive"}).status_code == 404
+    assert db.session.scalars(select(Booking.status)).one() == "confirmed"
+
+
+def test_a_manager_of_one_station_and_staff_of_another_is_each_where_they_are(app, station, olga, elsewhere):
+    @command
+    def hire():
+        db.session.add(UserRole(user_id=olga.id, service_point_id=elsewhere.id, role="staff"))
+
+    hire()
+    db.session.expire_all()
+    client = sign_in(app.test_client(), olga)
+
+    assert client.get(f"/manage/posts?s={station.slug}").status_code == 200
+    assert client.get(f"/board?s={elsewhere.slug}").status_code == 302
+    assert client.get(f"/manage/posts?s={elsewhere.slug}").status_code == 403
+    assert "Посты и расписание" not in client.get(f"/board/{elsewhere.slug}/2026-11-02").text
+
+
+def test_htmx_is_sent_to_the_sign_in_page_whole(client, station):
+    answer = client.get(f"/board/{station.slug}/2026-11-02", headers={"HX-Request": "true"})
+
+    assert answer.headers["HX-Redirect"] == "/login"
+
+
+def test_no_get_changes_anything(app, people, things):
+    client = sign_in(app.test_client(), people["admin"])
+    before = fingerprint()
+    asked = 0
+    for rule in rules(app):
+        if "GET" not in rule.methods:
+            continue
+        tokens = ("token", "hold") if "token" in rule.arguments else ("token",)
+        for token in tokens:
+            url = address(app, rule.endpoint, things | {"token": things[token]}, "GET")
+            for method in ("GET", "HEAD"):
+                answer = client.open(url, method=method)
+                assert answer.status_code < 500 or rule.endpoint.startswith("health"), url
+                assert fingerprint() == before, f"{method} {url} has changed something"
+                asked += 1
+
+    assert asked > 40
+
+
+def test_parts_of_addresses_are_kebab_case(app):
+    for rule in rules(app):
+        for part in re.sub(r"<[^>]*>", "", rule.rule).split("/"):
+            assert re.fullmatch(r"([a-z0-9]+([-.][a-z0-9]+)*)?", part), rule.rule
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "2147483648",
+        "9223372036854775808",
+        "18446744073709551616",
+        "-1",
+        "1e3",
+        "1.0",
+        "١٢٣",
+        "1;drop",
+        "%00",
+        "x" * 10_000,
+    ],
+)
+@pytest.mark.parametrize("kind", ["posts", "templates"])
+def test_odd_ids_are_not_found(client, olga, kind, value):
+    sign_in(client, olga)
+
+    assert client.get(f"/manage/{kind}/{value}").status_code == 404
+    assert client.post(f"/manage/{kind}/{value}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-02-30",
+        "2026-13-01",
+        "0001-01-01",
+        "9999-12-31",
+        "10000-01-01",
+        "today",
+        "2026-11-2",
+        "٢٠٢٦-١١-٠٢",
+        "2026-11-02T10:00",
+        "%00",
+    ],
+)
+def test_days_that_are_none_are_not_found(client, olga, day):
+    sign_in(client, olga)
+
+    assert client.get(f"/board/zimnyaya-5/{day}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["s=", "s=%00", "s=nowhere", "s=zimnyaya-5&s=letnyaya-7", "s=" + "x" * 5_000, "s=%FF"]
+)
+def test_odd_stations_of_a_query_lead_nowhere_else(client, olga, query):
+    sign_in(client, olga)
+
+    assert client.get(f"/manage/posts?{query}").status_code in (200, 404)
+
+
+@pytest.mark.parametrize("number", ["%00", "XXXXXX", "x" * 5_000, "%F0%9F%9A%97", "' OR 1=1 --"])
+def test_odd_numbers_of_bookings_are_not_found(client, olga, number):
+    sign_in(client, olga)
+
+    assert client.get(f"/board/zimnyaya-5/2026-11-02?b={number}").status_code == 404
+    assert client.post(f"/board/zimnyaya-5/bookings/{number}/transition").status_code == 404
+
+
+def fingerprint() -> str:
+    """Every row of every table. (A session's last visit is noted every five minutes at most, and the clock stands.)"""
+    db.session.rollback()
+    digest = hashlib.sha256()
+    for table in db.metadata.sorted_tables:
+        rows = db.session.execute(text(f"SELECT * FROM {table.name}")).all()
+        digest.update(repr((table.name, sorted(map(repr, rows)))).encode())
+    db.session.rollback()
+    return digest.hexdigest()
