@@ -137,6 +137,21 @@ def test_nights_bind_days_together_and_no_slot_ever_overlaps_another(station):
     assert (again.added, again.removed) == ((), ())
 
 
+def test_a_station_that_never_closes_is_booked_across_midnight_and_stays_as_it_was(station):
+    template = ordinary_week(station)
+    changes.save_template(station.id, week((0, 1440)), name=template.name, template_id=template.id)
+    before = whole_offer(station)
+
+    booking(station, "2026-11-03 23:30", services=["Сезонная переобувка"], post_number=1)
+    last = f"{station.slots_until} 23:30"
+    booking(station, last, services=["Балансировка"], post_number=1)
+
+    for post in station.posts:
+        again = slots.regenerate_post_schedule(post.id)
+        assert (again.added, again.removed, again.outside) == ((), (), ())
+    assert whole_offer(station) == before
+
+
 # --- previews and runs
 
 

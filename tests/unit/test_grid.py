@@ -44,6 +44,12 @@ def test_a_booking_made_of_whole_cells_keeps_them():
     assert cut([DAY], 30, [span(60, 120)]) == cut([DAY], 30, [])
 
 
+def test_a_booking_across_the_midnight_of_a_station_that_never_closes_keeps_its_cells():
+    windows = [span(0, 120), span(120, 240)]
+
+    assert cut(windows, 30, [span(90, 150)]) == cut(windows, 30, [])
+
+
 def test_under_a_booking_of_another_length_there_are_no_cells_and_the_rest_is_used_best():
     around = cut([span(0, 190)], 45, [span(60, 100)])
 
@@ -108,6 +114,8 @@ def days(draw):
     """Windows, a length, and reservations anywhere: in the windows, across their ends, in the breaks."""
     edges = sorted(draw(st.lists(st.integers(0, 96), min_size=2, max_size=6, unique=True)))
     windows = [span(5 * a, 5 * b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    if draw(st.booleans()):  # touching, as those of a station that never closes
+        windows = [span(5 * a, 5 * b) for a, b in pairwise(edges)]
     marks = sorted(draw(st.lists(st.integers(-10, 110), max_size=10, unique=True)))
     taken = [span(5 * a, 5 * b) for a, b in zip(marks[::2], marks[1::2], strict=False)]
     return windows, draw(st.sampled_from([5, 15, 20, 30, 40, 45, 60])), taken

@@ -30,25 +30,26 @@ class Run:
 def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Span]:
     """Cut a post's open windows into slots of `length` minutes, around what is reserved.
 
-    A reservation made of whole cells of a window's plain grid keeps those cells: when it goes, they are simply free.
+    A reservation made of whole cells of the windows' plain grids keeps those cells: when it goes, they are simply free.
     Under any other reservation there are no cells. A free gap gets as many cells as it can hold: those of the plain
     grid, or, if that loses one, cells that begin at the gap itself. Reserving cells of the result and cutting again
     changes no other cell.
     """
     step = timedelta(minutes=length)
+    plain = [cell for opens, closes in windows for cell in _cells(opens, closes, step)]
+    starts, ends = [cell[0] for cell in plain], [end for _, end in taken]
     cells: list[Span] = []
-    ends = [end for _, end in taken]
+    for reserved in taken:  # it may reach from one window into the next, where they touch: at midnight, for one
+        under = plain[bisect_left(starts, reserved[0]) : bisect_left(starts, reserved[1])]
+        if is_covered(reserved, under):
+            cells += under
     for opens, closes in windows:
         inside = taken[bisect_right(ends, opens) :]
         inside = inside[: bisect_left(inside, (closes, closes))]
-        last_plain_end = opens + (closes - opens) // step * step
-        for start, end in inside:
-            whole = opens <= start and end <= last_plain_end
-            if whole and (start - opens) % step == (end - opens) % step == timedelta():
-                cells += _cells(start, end, step)
         for start, end in gaps((opens, closes), inside):
-            plain = opens + -((opens - start) // step) * step
-            cells += _cells(start if (end - start) // step > max(0, (end - plain) // step) else plain, end, step)
+            aligned = opens + -((opens - start) // step) * step
+            is_worse = (end - start) // step > max(0, (end - aligned) // step)
+            cells += _cells(start if is_worse else aligned, end, step)
     return sorted(cells)
 
 
