@@ -52,7 +52,7 @@ class JsonJob(Job):
         super().__init__(id, connection, JSONSerializer)
 
 
-class Scheduler(rq_scheduler.Scheduler):  # type: ignore[misc]
+class Scheduler(rq_scheduler.Scheduler):
     """Puts the plan right before every round, and does not ring again for a job that still waits."""
 
     def enqueue_jobs(self) -> Any:

@@ -66,7 +66,7 @@ def _read(key: str) -> EmailMessage:
         content = delivery.demo_mailbox().get_bytes(key)
     except KeyError:
         abort(404)
-    return email.message_from_bytes(content, policy=email.policy.default)  # type: ignore[return-value]
+    return email.message_from_bytes(content, policy=email.policy.default)
 
 
 def _part(letter: EmailMessage, subtype: str) -> Any:
