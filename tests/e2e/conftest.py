@@ -29,6 +29,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    WebError,
     sync_playwright,
 )
 from sqlalchemy import ScalarResult, Select, delete, select, update
@@ -275,9 +276,13 @@ def _listen(context: BrowserContext, home: str, expected: re.Pattern[str], compl
         if message.type in ("error", "warning") and is_news:
             complaints.append(f"console: {message.text}")
 
+    def hear_throw(thrown: WebError) -> None:
+        if not expected.search(str(thrown.error)):
+            complaints.append(f"thrown: {thrown.error}")
+
     context.on("request", hear_request)
     context.on("console", hear_message)
-    context.on("weberror", lambda thrown: complaints.append(f"thrown: {thrown.error}"))
+    context.on("weberror", hear_throw)
 
 
 def _is_page(answer: Response) -> bool:

@@ -11,7 +11,7 @@
     return `${element.tagName.toLowerCase()}${element.className ? "." + String(element.className.baseVal ?? element.className).split(" ")[0] : ""} «${text.slice(0, 30)}»`;
   };
   const all = (selector) => [...document.querySelectorAll(selector)].filter(visible);
-  const scrolls = "[data-board], .days, .scroll-x"; // regions that scroll sideways on purpose
+  const scrolls = "[data-board], .days, .week"; // regions that scroll sideways on purpose
 
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth) {
@@ -29,12 +29,12 @@
     }
   }
 
-  const controls = all("a[href], button, input, summary, select").filter((each) => !each.closest("[data-board]"));
+  const inSentence = (control) => control.matches("a") && getComputedStyle(control).display === "inline";
+  const controls = all("a[href], button, input, summary, select").filter((each) => !each.closest("[data-board]") && !inSentence(each));
   const boxOf = (control) => (control.closest("label") ?? control).getBoundingClientRect();
   for (const control of controls) {
-    const inSentence = control.matches("a") && getComputedStyle(control).display === "inline";
     const box = boxOf(control);
-    if (!inSentence && (box.width < target - 0.5 || box.height < target - 0.5)) {
+    if (box.width < target - 0.5 || box.height < target - 0.5) {
       wrong.push(`small: ${name(control)} ${Math.round(box.width)}x${Math.round(box.height)} < ${target}`);
     }
   }
