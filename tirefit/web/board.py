@@ -54,7 +54,7 @@ def transition(booking: Booking) -> ResponseReturnValue:
     event = request.form.get("event", "")
     if event not in (*VERBS, "no_show"):
         raise WrongTransition(event=event, status=booking.status)
-    transition_booking(booking.id, event, user_id=_my_id())
+    transition_booking(booking.id, event, user_id=policy.my_id())
     return _back_to(booking)
 
 
@@ -62,7 +62,7 @@ def transition(booking: Booking) -> ResponseReturnValue:
 @policy.staff_of(load.booking)
 def cancel(booking: Booking) -> ResponseReturnValue:
     reason = fit(request.form.get("reason", "")) or ""
-    cancel_booking(booking.id, actor=USER, user_id=_my_id(), reason=reason[:LONGEST_REASON])
+    cancel_booking(booking.id, actor=USER, user_id=policy.my_id(), reason=reason[:LONGEST_REASON])
     return _back_to(booking)
 
 
@@ -71,8 +71,3 @@ def _back_to(booking: Booking) -> ResponseReturnValue:
     day = local_day(point.time_zone, booking.starts_at)
     view = "list" if request.args.get("view") == "list" else None
     return redirect(url_for(".show", slug=point.slug, day=day, b=booking.number, view=view), 303)
-
-
-def _my_id() -> int | None:
-    user = policy.me()
-    return user.id if user else None

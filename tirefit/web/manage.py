@@ -46,7 +46,7 @@ def create_post(point: ServicePoint) -> ResponseReturnValue:
     if not form.validate():
         return _post_page(point, None, form), 422
     try:
-        changes.create_post(point.id, **_columns(form))
+        changes.create_post(point.id, **_columns(form), user_id=policy.my_id())
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, None, form), problem.status
@@ -78,7 +78,7 @@ def save_post(post: ServicePost) -> ResponseReturnValue:
         form.seen.data = seen(post)
         return _post_page(point, post, form, changed_meanwhile=True), 409
     try:
-        difference = changes.update_post(post.id, **_columns(form))
+        difference = changes.update_post(post.id, **_columns(form), user_id=policy.my_id())
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, post, form), problem.status
@@ -109,14 +109,14 @@ def close_day(point: ServicePoint) -> ResponseReturnValue:
     form = DayOffForm(_today(point))
     if not form.validate():
         return _templates_page(point, form), 422
-    flash(_applied(changes.close_day(point.id, form.day.data, form.reason.data)))
+    flash(_applied(changes.close_day(point.id, form.day.data, form.reason.data, user_id=policy.my_id())))
     return redirect(url_for(".templates", s=point.slug), 303)
 
 
 @bp.post("/templates/days-off/<day:day>/open")
 @policy.manager_of(load.asked_point)
 def open_day(point: ServicePoint, day: date) -> ResponseReturnValue:
-    flash(_applied(changes.open_day(point.id, day)))
+    flash(_applied(changes.open_day(point.id, day, user_id=policy.my_id())))
     return redirect(url_for(".templates", s=point.slug), 303)
 
 
@@ -181,7 +181,7 @@ def _save_week(point: ServicePoint, template: ScheduleTemplate | None) -> Respon
         return _week_page(point, template, form, changed_meanwhile=True), 409
     try:
         difference = changes.save_template(
-            point.id, form.windows, name=form.name, template_id=template.id if template else None
+            point.id, form.windows, name=form.name, **_scope(template), user_id=policy.my_id()
         )
     except WindowsInvalid as problem:
         form.errors[problem.facts["weekday"]] = _("Часы этого дня пересекаются")
@@ -194,12 +194,25 @@ def _week_page(point: ServicePoint, template: ScheduleTemplate | None, form: Wee
     preview: Preview | None = None
     counts = {}
     if form.is_valid:
-        difference = changes.preview_template(point, form.windows, template.id if template else None)
+        difference = changes.preview_template(point, form.windows, **_scope(template))
         preview = arrange(difference, point)
         counts = count_by_post(difference, preview.days[0].date, point)
     return render_template(
         "manage/week.html", point=point, template=template, form=form, preview=preview, counts=counts, **context
     )
+
+
+def _scope(template: ScheduleTemplate | None) -> dict[str, Any]:
+    """Which week it is and when it rules: as it was, the form changes only its hours and its name."""
+    if template is None:
+        return {"template_id": None}
+    return {
+        "template_id": template.id,
+        "post_id": template.service_post_id,
+        "valid_from": template.valid_from,
+        "valid_until": template.valid_until,
+        "priority": template.priority,
+    }
 
 
 def _templates_page(point: ServicePoint, form: DayOffForm) -> str:

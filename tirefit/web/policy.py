@@ -78,6 +78,11 @@ def me() -> User | None:
     return request.environ["tirefit.me"]  # type: ignore[no-any-return]
 
 
+def my_id() -> int | None:
+    user = me()
+    return user.id if user else None
+
+
 def my_stations() -> list[ServicePoint]:
     """The stations that whoever is signed in may choose from."""
     if "tirefit.my_stations" not in request.environ:
