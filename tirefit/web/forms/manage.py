@@ -44,7 +44,7 @@ class WholeNumber(Field):
 class Line(StringField):
     """One line of text that can be kept and shown."""
 
-    data: str | None
+    data: str
 
     def __init__(self, label: Any, longest: int, **kwargs: Any) -> None:
         super().__init__(label, **kwargs)
