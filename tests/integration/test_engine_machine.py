@@ -235,6 +235,9 @@ class Machine(RuleBasedStateMachine):
     def block(self, data, ahead, length):
         """Whatever is free of the stretch is taken; what stands in the way stays."""
         post, start = data.draw(st.sampled_from(self.ids)), midnight(self.today) + 5 * ahead
+        if self.holds and data.draw(st.booleans()):  # where it is crowded
+            held = data.draw(st.sampled_from(list(self.holds.values())))
+            post, start = held.post, held.start - 5
         done = block_time(self.station_id, post, instant(start), instant(start + length))
         self.forget_expired(post, start, start + length)
         assert len(done.in_the_way) == sum(touches(span, [(start, start + length)]) for span in self.taken(post))
@@ -282,8 +285,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 60, 840, 899, 900, 901, 3600, 4500, 40_000]))
     def time_passes(self, seconds):
-        self.now += seconds
-        self.traveller.shift(timedelta(seconds=seconds))
+        self.advance(seconds)
+
+    @precondition(lambda self: any(held.expires > self.now for held in self.holds.values()))
+    @rule(to_go=st.sampled_from([0, 0, 1]))
+    def a_hold_runs_out(self, to_go):
+        next_one = min(held.expires for held in self.holds.values() if held.expires > self.now)
+        self.advance(max(0, next_one - to_go - self.now))
 
     @rule()
     def tidy(self):
@@ -363,6 +371,10 @@ class Machine(RuleBasedStateMachine):
         assert len(available_at_time(point, instant(start), work)) == counts[start]
 
     # --- the model
+
+    def advance(self, seconds: int) -> None:
+        self.now += seconds
+        self.traveller.shift(timedelta(seconds=seconds))
 
     @property
     def today(self) -> date:
