@@ -149,13 +149,12 @@ def hold() -> Reservation:
     return _now(select(Reservation).where(Reservation.kind == "hold")).one()
 
 
-def everything() -> dict[str, list[tuple[Any, ...]]]:
+def everything() -> dict[str, list[dict[str, Any]]]:
     """Every row of what customers change."""
     db.session.rollback()
     tables = (Reservation, Booking, BookingEvent, BookingLink, Notification, ScheduleSlot)
-    return {
-        table.__tablename__: [tuple(row) for row in db.session.execute(select(*table.__table__.c))] for table in tables
-    }
+    rows = {table.__tablename__: db.session.execute(select(*table.__table__.c)).mappings() for table in tables}
+    return {name: [dict(row) for row in found] for name, found in rows.items()}
 
 
 @command

@@ -19,7 +19,7 @@ from tirefit.schedule.slots import Difference
 from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
 from tirefit.web.forms.manage import DayOffForm, PostForm, WeekForm, seen
-from tirefit.web.preview import Preview, arrange, bookings_of, count_by_post
+from tirefit.web.preview import Preview, arrange, bookings_of, count_by_post, given_up
 
 bp = Blueprint("manage", __name__, url_prefix="/manage")
 
@@ -273,7 +273,7 @@ def _applied(difference: Difference) -> str:
             _(
                 "Применено: добавлено %(added)s, убрано %(removed)s.",
                 added=len(difference.added),
-                removed=len(difference.removed),
+                removed=len(given_up(difference)),
             ),
             ngettext("%(num)s запись на месте.", "%(num)s записей на месте.", booked),
         )

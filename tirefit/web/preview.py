@@ -3,6 +3,7 @@
 The difference itself comes from schedule.slots and is the one that applying writes; here it is only arranged.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,7 +15,7 @@ from tirefit.database import db
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.availability import Reserved
 from tirefit.schedule.slots import Cell, Difference
-from tirefit.schedule.windows import local_day, local_time
+from tirefit.schedule.windows import Span, local_day, local_time
 
 STEP = 5
 
@@ -92,7 +93,8 @@ def arrange(difference: Difference, point: ServicePoint) -> Preview:
     first = difference.first_day + timedelta(days=-difference.first_day.weekday() % 7)
     if first + timedelta(days=6) > difference.last_day:
         first = difference.first_day
-    days = tuple(_day(difference, point, first + timedelta(days=n)) for n in range(7))
+    gone = given_up(difference)
+    days = tuple(_day(difference, gone, point, first + timedelta(days=n)) for n in range(7))
     marks = [mark for day in days for mark in (*day.was, *day.will, *day.booked)]
     top = min((mark.minute for mark in marks), default=8 * 60) // 60 * 60
     bottom = -(-max((mark.minute + mark.length for mark in marks), default=20 * 60) // 60) * 60
@@ -108,12 +110,28 @@ def count_by_post(difference: Difference, first_day: date, point: ServicePoint) 
             cell[1] == post_id and first_day <= local_day(point.time_zone, cell[0]) <= last_day for cell in cells
         )
 
+    gone = given_up(difference)
     counts = {}
     for post in point.posts:
         kept = of(difference.kept, post.id)
-        added, removed = of(difference.added, post.id), of(difference.removed, post.id)
+        added, removed = of(difference.added, post.id), of(gone, post.id)
         counts[post.id] = (kept + removed, kept + added, added, removed)
     return counts
+
+
+def given_up(difference: Difference) -> list[Cell]:
+    """Of the slots that go, those that could still be booked: what lies under a reservation was on offer to nobody."""
+    taken: dict[int, list[Span]] = {}
+    for each in sorted(difference.reserved, key=lambda each: each.starts_at):
+        if each.kind != "hold":
+            taken.setdefault(each.service_post_id, []).append(each.span)
+
+    def is_free(cell: Cell) -> bool:
+        spans = taken.get(cell[1], [])  # of one post: they follow each other
+        before = bisect_left(spans, cell[2], key=lambda span: span[0])
+        return before == 0 or spans[before - 1][1] <= cell[0]
+
+    return [cell for cell in difference.removed if is_free(cell)]
 
 
 def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
@@ -123,7 +141,7 @@ def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
     return tuple(db.session.scalars(found.order_by(Booking.starts_at))) if ids else ()
 
 
-def _day(difference: Difference, point: ServicePoint, day: date) -> PreviewDay:
+def _day(difference: Difference, gone: Sequence[Cell], point: ServicePoint, day: date) -> PreviewDay:
     def of(cells: Iterable[Cell], look: str) -> list[Mark]:
         return [_mark(start, end, look, point) for start, _, end in cells if local_day(point.time_zone, start) == day]
 
@@ -131,7 +149,7 @@ def _day(difference: Difference, point: ServicePoint, day: date) -> PreviewDay:
     kept = of(difference.kept, "keep")
     return PreviewDay(
         day,
-        was=_in_order(kept + of(difference.removed, "del")),
+        was=_in_order(kept + of(gone, "del")),
         will=_in_order(kept + of(difference.added, "add")),
         booked=_in_order(
             _mark(each.starts_at, each.ends_at, "out" if each.id in outside else "book", point)
