@@ -32,6 +32,8 @@ from tirefit.models import ServicePoint, User
 
 DIALECTS = ("sqlite", "postgresql")
 
+BROWSER_TESTS = Path(__file__).parent / "e2e"
+
 services_key = pytest.StashKey[Services]()
 
 
@@ -52,7 +54,7 @@ def pytest_configure_node(node) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    return True if collection_path.name == "e2e" and not chromium() else None
+    return True if collection_path.is_relative_to(BROWSER_TESTS) and not chromium() else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
