@@ -107,6 +107,26 @@ def test_a_day_on_which_the_clock_changes_has_its_real_minutes(day, whole_day, n
     assert lengths(opening_windows(hours(week((60, 300))), POST, day, day)) == [night]
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "minutes"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23 * 60),
+        ("Europe/Berlin", date(2026, 10, 25), 25 * 60),
+        ("America/Havana", date(2026, 3, 8), 23 * 60),  # the hour after midnight is skipped
+        ("America/Havana", date(2026, 11, 1), 25 * 60),
+        ("Australia/Lord_Howe", date(2026, 4, 5), 24 * 60 + 30),  # half an hour
+        ("Australia/Lord_Howe", date(2026, 10, 4), 23 * 60 + 30),
+        ("Asia/Almaty", date(2026, 3, 29), 24 * 60),
+        ("Pacific/Apia", date(2026, 4, 5), 24 * 60),
+    ],
+)
+def test_a_day_that_never_closes_is_open_for_exactly_its_minutes(zone, day, minutes):
+    found = opening_windows(hours(week((0, 1440)), zone=zone), POST, day, day)
+
+    assert found == [day_span(zone, day)]
+    assert lengths(found) == [minutes]
+
+
 def test_a_wall_time_that_the_clock_skips_moves_on_and_one_that_comes_twice_is_its_first():
     assert instant("Europe/Kyiv", date(2026, 3, 29), 210) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)  # 03:30 → 04:30
     assert instant("Europe/Kyiv", date(2026, 10, 25), 210) == datetime(
