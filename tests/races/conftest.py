@@ -22,8 +22,6 @@ from tests.services import free_port
 from tirefit.config import ROOT
 from tirefit.jobs import runner
 
-WEB = [sys.executable, "-m", "flask", "--app", "app", "web"]
-
 
 @pytest.fixture(autouse=True)
 def at() -> None:
@@ -109,10 +107,10 @@ class Station:
 def serving(
     new_database: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> Callable[..., contextlib.AbstractContextManager[Station]]:
-    """`with serving("sqlite", prepare) as station:` fills a new database and serves it, as `flask web` does."""
+    """`with serving("sqlite", prepare, program) as station:` fills a new database and serves it."""
 
     @contextlib.contextmanager
-    def serve(dialect: str, prepare: Callable[[], None], command: Sequence[str] = WEB) -> Iterator[Station]:
+    def serve(dialect: str, prepare: Callable[[], None], program: str) -> Iterator[Station]:
         url, port = new_database(dialect), free_port()
         with app_on(url, tmp_path):
             prepare()
@@ -124,7 +122,7 @@ def serving(
             "TIREFIT_INSTANCE_PATH": str(tmp_path),
         }
         server = subprocess.Popen(
-            command,
+            [sys.executable, "-c", program],
             cwd=ROOT,
             env=clean | settings,
             start_new_session=True,
