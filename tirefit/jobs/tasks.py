@@ -48,7 +48,8 @@ def drain_letters() -> int:
                 sent += _send(letter, connection)
             except delivery.Unreachable as error:
                 outbox.retry_later(letter.id, letter.lease, str(error))
-                log.warning("The mail server cannot be used: %s", error)
+                # only the code or the kind of error: the server's words may name the recipient, and stay in the row
+                log.warning("The mail server cannot be used (%s); see letter %s", str(error).split()[0], letter.id)
                 break
     return sent
 
@@ -66,7 +67,7 @@ def rolling_schedule_generator() -> int:
 
 
 def _send(letter: ClaimedLetter, connection: delivery.Connection) -> bool:
-    """One letter out, or its failure written down. Neither a recipient nor a text ever gets into the log."""
+    """One letter out, or its failure written down: for the station in the row, for the log without a recipient."""
     try:
         connection.send(letters.compose(letter))
     except delivery.Unreachable:
