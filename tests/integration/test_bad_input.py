@@ -530,9 +530,11 @@ def test_more_than_a_form_can_hold_is_refused(client, town, olga, app, untouched
 def test_odd_headers_are_no_concern_of_the_page(client, town, untouched):
     odd = {
         "Accept": "image/png;q=x, */", "Accept-Language": "x" * 5000, "Cookie": "tirefit=eyJ4; lang=../../etc; =;;",
-        "If-Modified-Since": "yesterday", "Range": "bytes=9-1", "X-Forwarded-For": "<script>", "X-Forwarded-Host": "evil.example",
+        "If-Modified-Since": "yesterday", "Range": "bytes=9-1", "X-Forwarded-For": "<script>",
+        "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Proto": "gopher", "Host": "evil.example", "Referer": "https://evil.example/", "Origin": "null",
-        "HX-Request": "x", "HX-Target": "<b>", "HX-Current-URL": "javascript:alert(1)", "Content-Type": "\t", "Forwarded": ";;",
+        "HX-Request": "x", "HX-Target": "<b>", "HX-Current-URL": "javascript:alert(1)",
+        "Content-Type": "\t", "Forwarded": ";;",
     }  # fmt: skip
     with untouched():
         for name, value in odd.items():
