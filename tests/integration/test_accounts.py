@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.factories import MONDAY, PASSWORD, sign_in
-from tirefit import accounts
+from tirefit import accounts, create_app
 from tirefit.database import command, db
 from tirefit.errors import EmailInvalid, EmailTaken, PasswordUnfit, TooManyAttempts, UnknownStation, WrongCredentials
 from tirefit.models import LoginAttempt, User, UserRole, UserSession
@@ -68,6 +68,16 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(client, olga):
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Secure" not in cookie, "this is plain http"
+
+
+def test_over_https_the_cookie_belongs_to_this_host_alone(tmp_path):
+    app = create_app(TESTING=True, INSTANCE_PATH=str(tmp_path), HTTPS=True)
+
+    cookie = app.test_client().get("/login", base_url="https://tirefit.test").headers["Set-Cookie"]
+
+    assert cookie.startswith("__Host-tirefit=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
 
 
 def test_signing_out_ends_the_session_for_a_copied_cookie_too(app, client, olga):
