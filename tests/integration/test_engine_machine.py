@@ -430,7 +430,10 @@ class Machine(RuleBasedStateMachine):
         return sorted(found, key=lambda run: (run[1], self.ids.index(run[0])))
 
     def a_start(self, data, work: int, without: list[str] = ()) -> int:
-        """Usually one that is listed; sometimes any at all."""
+        """Usually one that is listed, with luck one that somebody has let expire; sometimes any at all."""
+        expired = [held.start for held in self.holds.values() if held.expires <= self.now]
+        if expired and data.draw(st.booleans()):
+            return data.draw(st.sampled_from(expired))
         listed = sorted({start for _, start, _ in self.runs(work, without)})
         if listed and data.draw(st.integers(0, 3)):
             return data.draw(st.sampled_from(listed))
