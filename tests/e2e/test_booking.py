@@ -77,7 +77,8 @@ def test_another_day_takes_four_taps(anna, js, station):
     assert only_booking().starts_at == wanted
 
 
-def test_only_name_and_phone_are_required_and_the_browser_may_fill_all(anna, station):
+def test_only_name_and_phone_are_required_and_the_browser_may_fill_all(arrive, station):
+    anna = arrive()
     reach_contacts(anna, station)
     fields = anna.page.locator("form#contacts input:visible:not(.honey input)")
     attributes = fields.evaluate_all("all => all.map(each => [each.name, each.required, each.autocomplete])")
@@ -282,7 +283,8 @@ def test_another_time_frees_the_first_one_and_keeps_what_was_typed(anna, js, one
     expect(anna.page.get_by_label("Имя")).to_have_value("Анна")
 
 
-def test_a_dead_hold_says_how_to_go_on(anna, station):
+def test_a_dead_hold_says_how_to_go_on(arrive, station):
+    anna = arrive()
     reach_contacts(anna, station)
     forget_holds()
     assert anna.go(anna.path).status == 410
@@ -329,7 +331,8 @@ def test_the_link_of_the_letter_cancels(anna, js, station):
     expect(heading(anna.page)).to_have_text("Когда приехать?")
 
 
-def test_a_plate_can_be_given_later(anna, station):
+def test_a_plate_can_be_given_later(arrive, station):
+    anna = arrive()
     reach_contacts(anna, station)
     fill_contacts(anna)
     anna.tap(book_button(anna.page))
@@ -338,8 +341,9 @@ def test_a_plate_can_be_given_later(anna, station):
     expect(anna.page.locator(".ticket .plate")).to_have_text("АА 1234 ВС")
 
 
-def test_looking_changes_nothing(anna, station):
+def test_looking_changes_nothing(arrive, station):
     """Mail scanners and previews follow every link they see."""
+    anna = arrive()
     reach_contacts(anna, station)
     held = anna.path.partition("?")[0]
     before = everything()
