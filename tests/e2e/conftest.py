@@ -30,6 +30,7 @@ from playwright.sync_api import (
     Request,
     Response,
     WebError,
+    expect,
     sync_playwright,
 )
 from sqlalchemy import ScalarResult, Select, delete, select, update
@@ -64,6 +65,7 @@ QUIET = [  # a browser that asks nobody for anything by itself
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 20_000  # milliseconds: with -n several browsers share two cores
 ROUND_THE_CLOCK = [(weekday, 0, 24 * 60) for weekday in range(7)]
 A_REFUSAL = re.compile(r"the server responded with a status of (404|409|410|422)\b")  # the tests look at those
 
@@ -170,7 +172,7 @@ def forget_holds() -> None:
 
 def letter_about(booking: Booking) -> EmailMessage:
     """The customer's letter in the demo's mailbox; the server's own thread brings it there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
         for content in map(bytes, delivery.demo_mailbox()):
             letter = email.message_from_bytes(content, policy=email.policy.default)
@@ -190,6 +192,7 @@ def _now(query: Select[Any]) -> ScalarResult[Any]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield browser
@@ -252,7 +255,7 @@ def arrive(browser: Browser, site: Site) -> Iterator[Arrive]:
     def open_browser(js: bool = True, expects: str = "^$", **options: Any) -> Visitor:
         wishes = PHONE | {"locale": "ru-RU", "timezone_id": "Europe/Kyiv", "reduced_motion": "reduce"} | options
         context = browser.new_context(java_script_enabled=js, **wishes)
-        context.set_default_timeout(7000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         _listen(context, site.url, re.compile(expects), complaints)
         return Visitor(context.new_page(), site, touches=wishes["has_touch"])
