@@ -11,32 +11,22 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from tirefit import clock
 from tirefit.database import command, db
 from tirefit.errors import (
-    PostHasBookings,
-    PostNumberTaken,
     RunOutdated,
     ScheduleChanged,
-    SlotDurationOutOfRange,
     WindowsInvalid,
 )
 from tirefit.models import (
-    ExceptionWindow,
-    PostCarType,
-    PostService,
-    ScheduleException,
     ScheduleRun,
     ScheduleTemplate,
-    ScheduleWindow,
     ServicePoint,
     ServicePost,
 )
 from tirefit.schedule.slots import (
-    LONGEST,
-    SHORTEST,
     Difference,
     Pace,
     difference,
@@ -45,7 +35,17 @@ from tirefit.schedule.slots import (
     offered_days,
     pace_of,
     regenerate,
-    reserved_ahead,
+)
+from tirefit.schedule.subjects import (
+    State,
+    put_exceptions,
+    put_post,
+    put_template,
+    require_free_number,
+    require_length,
+    state_of_exceptions,
+    state_of_post,
+    state_of_template,
 )
 from tirefit.schedule.windows import Hours, LocalWindow, Week, each_day, is_valid_day
 
@@ -53,7 +53,6 @@ UNDO_WITHIN = timedelta(days=7)
 UNSAVED = 1 << 62  # the id of a template that is only looked at: newer than all others
 
 WeekWindows = Sequence[tuple[int, int, int]]  # (weekday, opens, closes), minutes of local time
-State = dict[str, Any] | None  # of a subject, as JSON keeps it; None: it is not there
 
 
 # --- posts
@@ -81,13 +80,13 @@ def create_post(
 ) -> ServicePost:
     """Add a post to a station and offer its time. Raises PostNumberTaken, SlotDurationOutOfRange."""
     point = db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
-    _require_length(slot_duration)
-    _require_free_number(point_id, post_number)
+    require_length(slot_duration)
+    require_free_number(point_id, post_number)
     post = ServicePost(service_point_id=point_id, post_number=post_number, slot_duration=slot_duration)
     post.name, post.description, post.active = name, description, active
     db.session.add(post)
     db.session.flush()
-    _apply(point, [post], "post", {"post_id": post.id}, None, _state_of_post(post), user_id=user_id)
+    _apply(point, [post], "post", {"post_id": post.id}, None, state_of_post(post), user_id=user_id)
     return post
 
 
@@ -111,7 +110,7 @@ def update_post(
     PostHasBookings (with the times) when a post that is to be switched off still has time reserved ahead.
     """
     post = lock_posts_for_regeneration([post_id])[0]
-    before = _state_of_post(post)
+    before = state_of_post(post)
     after: dict[str, Any] = {
         "post_number": post_number,
         "slot_duration": slot_duration,
@@ -126,7 +125,7 @@ def update_post(
             "service_ids": sorted(set(abilities.service_ids)),
         }
     after = before | after
-    _put_post(post, after)
+    put_post(post, after)
     return _apply(post.service_point, [post], "post", {"post_id": post_id}, before, after, user_id, expected)
 
 
@@ -139,7 +138,7 @@ def preview_post_schedule(
     last_day: date | None = None,
 ) -> Difference:
     """What `update_post` would do to the offer, for these days or for all that is generated. Writes nothing."""
-    _require_length(slot_duration)
+    require_length(slot_duration)
     point, (first, last) = post.service_point, offered_days(post.service_point)
     pace = Pace(post.id, slot_duration, active)
     return difference(point, [pace], load_hours(point), first_day or first, last_day or last)
@@ -147,7 +146,7 @@ def preview_post_schedule(
 
 def preview_new_post(point: ServicePoint, *, slot_duration: int, active: bool) -> Difference:
     """What `create_post` would add to the offer. Writes nothing."""
-    _require_length(slot_duration)
+    require_length(slot_duration)
     return difference(point, [Pace(0, slot_duration, active)], load_hours(point), *offered_days(point))
 
 
@@ -181,7 +180,7 @@ def save_template(
         db.session.flush()
         template_id, before = template.id, None
     else:
-        before = _state_of_template(template_id)
+        before = state_of_template(template_id)
     after = {
         "name": name,
         "post_id": post_id,
@@ -190,7 +189,7 @@ def save_template(
         "priority": priority,
         "windows": sorted([day, opens, closes] for day, opens, closes in windows),
     }
-    _put_template(point_id, template_id, after)
+    put_template(point_id, template_id, after)
     return _apply(point, point.posts, "template", {"template_id": template_id}, before, after, user_id, expected)
 
 
@@ -199,8 +198,8 @@ def delete_template(template_id: int, *, user_id: int | None = None, expected: s
     """Take a week or a season away; what lies under it holds again."""
     template = db.session.get_one(ScheduleTemplate, template_id)
     point = db.session.get_one(ServicePoint, template.service_point_id)
-    before = _state_of_template(template_id)
-    _put_template(point.id, template_id, None)
+    before = state_of_template(template_id)
+    put_template(point.id, template_id, None)
     return _apply(point, point.posts, "template", {"template_id": template_id}, before, None, user_id, expected)
 
 
@@ -363,87 +362,21 @@ def _preview(point: ServicePoint, hours: Hours) -> Difference:
 
 def _state_now(run: ScheduleRun) -> State:
     if run.kind == "post":
-        return _state_of_post(db.session.get_one(ServicePost, run.subject["post_id"]))
+        return state_of_post(db.session.get_one(ServicePost, run.subject["post_id"]))
     if run.kind == "template":
-        return _state_of_template(run.subject["template_id"])
+        return state_of_template(run.subject["template_id"])
     assert run.service_point_id is not None  # only rolling runs have none
-    return _state_of_exceptions(run.service_point_id, run.subject["post_id"], run.subject["days"])
+    return state_of_exceptions(run.service_point_id, run.subject["post_id"], run.subject["days"])
 
 
 def _put_back(point: ServicePoint, run: ScheduleRun, posts: Sequence[ServicePost]) -> None:
     if run.kind == "post":
         # A post that has been there may be named by bookings: to undo its creation is to switch it off.
-        _put_post(posts[0], run.before or {**run.after, "active": False})
+        put_post(posts[0], run.before or {**run.after, "active": False})
     elif run.kind == "template":
-        _put_template(point.id, run.subject["template_id"], run.before)
+        put_template(point.id, run.subject["template_id"], run.before)
     else:
-        _put_exceptions(point.id, run.subject["post_id"], run.before)
-
-
-def _state_of_post(post: ServicePost) -> dict[str, Any]:
-    return {
-        "post_number": post.post_number,
-        "slot_duration": post.slot_duration,
-        "name": post.name,
-        "description": post.description,
-        "active": post.active,
-        "largest_wheel": post.largest_wheel,
-        "car_type_ids": sorted(row.car_type_id for row in post.car_types),
-        "service_ids": sorted(row.service_id for row in post.services),
-    }
-
-
-def _put_post(post: ServicePost, state: dict[str, Any]) -> None:
-    _require_length(state["slot_duration"])
-    if state["post_number"] != post.post_number:
-        _require_free_number(post.service_point_id, state["post_number"])
-    if post.active and not state["active"] and (ahead := reserved_ahead(post)):
-        raise PostHasBookings(post_number=post.post_number, reserved=ahead)
-    for name in ("post_number", "slot_duration", "name", "description", "active", "largest_wheel"):
-        setattr(post, name, state[name])
-    post.car_types = [
-        next((row for row in post.car_types if row.car_type_id == id), None) or PostCarType(car_type_id=id)
-        for id in state["car_type_ids"]
-    ]
-    post.services = [
-        next((row for row in post.services if row.service_id == id), None) or PostService(service_id=id)
-        for id in state["service_ids"]
-    ]
-    db.session.flush()
-
-
-def _state_of_template(template_id: int) -> State:
-    template = db.session.get(ScheduleTemplate, template_id, populate_existing=True)
-    if template is None:
-        return None
-    return {
-        "name": template.name,
-        "post_id": template.service_post_id,
-        "valid_from": template.valid_from and template.valid_from.isoformat(),
-        "valid_until": template.valid_until and template.valid_until.isoformat(),
-        "priority": template.priority,
-        "windows": sorted([window.weekday, window.opens, window.closes] for window in template.windows),
-    }
-
-
-def _put_template(point_id: int, template_id: int, state: State) -> None:
-    template = db.session.get(ScheduleTemplate, template_id)
-    if state is None:
-        if template is not None:
-            db.session.delete(template)
-        return
-    if template is None:
-        template = ScheduleTemplate(id=template_id, service_point_id=point_id)
-        db.session.add(template)
-    template.windows = []
-    template.name, template.priority, template.service_post_id = state["name"], state["priority"], state["post_id"]
-    template.valid_from = state["valid_from"] and date.fromisoformat(state["valid_from"])
-    template.valid_until = state["valid_until"] and date.fromisoformat(state["valid_until"])
-    db.session.flush()  # the old windows go before the new ones come: (weekday, opens) is unique
-    template.windows = [
-        ScheduleWindow(weekday=day, opens=opens, closes=closes) for day, opens, closes in state["windows"]
-    ]
-    db.session.flush()
+        put_exceptions(point.id, run.subject["post_id"], run.before)
 
 
 def _change_exceptions(
@@ -458,9 +391,9 @@ def _change_exceptions(
 ) -> Difference:
     point = db.session.get_one(ServicePoint, point_id)
     days = [day.isoformat() for day in each_day(first_day, last_day or first_day)]
-    before = _state_of_exceptions(point_id, post_id, days)
+    before = state_of_exceptions(point_id, post_id, days)
     after = dict.fromkeys(days, state)
-    _put_exceptions(point_id, post_id, after)
+    put_exceptions(point_id, post_id, after)
     return _apply(point, point.posts, "exception", {"post_id": post_id, "days": days}, before, after, user_id, expected)
 
 
@@ -468,60 +401,6 @@ def _exception(windows: Sequence[LocalWindow], reason: str) -> dict[str, Any]:
     if not is_valid_day(windows):
         raise WindowsInvalid()
     return {"reason": reason, "windows": sorted([opens, closes] for opens, closes in windows)}
-
-
-def _state_of_exceptions(point_id: int, post_id: int | None, days: Sequence[str]) -> dict[str, Any]:
-    found = {
-        row.day.isoformat(): row
-        for row in db.session.scalars(
-            select(ScheduleException)
-            .where(
-                ScheduleException.service_point_id == point_id,
-                ScheduleException.service_post_id == post_id,
-                ScheduleException.day.in_([date.fromisoformat(day) for day in days]),
-            )
-            .execution_options(populate_existing=True)
-        )
-    }
-    return {
-        day: {"reason": found[day].reason, "windows": sorted([w.opens, w.closes] for w in found[day].windows)}
-        if day in found
-        else None
-        for day in days
-    }
-
-
-def _put_exceptions(point_id: int, post_id: int | None, states: dict[str, Any]) -> None:
-    db.session.execute(
-        delete(ScheduleException).where(
-            ScheduleException.service_point_id == point_id,
-            ScheduleException.service_post_id == post_id,
-            ScheduleException.day.in_([date.fromisoformat(day) for day in states]),
-        )
-    )
-    for day, state in states.items():
-        if state is not None:
-            db.session.add(
-                ScheduleException(
-                    service_point_id=point_id,
-                    service_post_id=post_id,
-                    day=date.fromisoformat(day),
-                    reason=state["reason"],
-                    windows=[ExceptionWindow(opens=opens, closes=closes) for opens, closes in state["windows"]],
-                )
-            )
-    db.session.flush()
-
-
-def _require_length(minutes: int) -> None:
-    if not SHORTEST <= minutes <= LONGEST:
-        raise SlotDurationOutOfRange(shortest=SHORTEST, longest=LONGEST)
-
-
-def _require_free_number(point_id: int, post_number: int) -> None:
-    taken = select(ServicePost).where(ServicePost.service_point_id == point_id, ServicePost.post_number == post_number)
-    if (other := db.session.scalar(taken)) is not None:
-        raise PostNumberTaken(post_number=post_number, name=other.name)
 
 
 def _require_windows(windows: WeekWindows) -> None:
