@@ -178,8 +178,9 @@ def test_a_refused_transition_changes_no_row(station):
     made = booking(station, "10:00")
     before = db.session.execute(select(Booking.__table__)).all()
 
-    with pytest.raises(WrongTransition):
-        transition_booking(made.id, "complete")
+    for event in ("complete", "cancel_by_station", "explode"):
+        with pytest.raises(WrongTransition):
+            transition_booking(made.id, event)
     assert db.session.execute(select(Booking.__table__)).all() == before
     assert count(BookingEvent) == 1
 

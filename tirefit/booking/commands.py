@@ -17,6 +17,7 @@ from tirefit.errors import (
     LimitReached,
     ServicesDoNotFit,
     TooLateToChange,
+    WrongTransition,
 )
 from tirefit.models import LIVE, Booking, BookingEvent, BookingLink, BookingService, ServicePoint
 from tirefit.notifications import outbox
@@ -113,9 +114,11 @@ def transition_booking(booking_id: int, event: str, *, user_id: int | None = Non
     """Let staff move a booking on: confirm, arrive, start, complete, no_show. The same tap twice is one.
 
     Real times are kept (`arrived_at`, `started_at`, `completed_at`). A booking that is over gives back what is left
-    of its time. Raises WrongTransition.
+    of its time. Raises WrongTransition; to cancel is another command, because it writes letters.
     """
     booking = _load_for_change(booking_id)
+    if event not in states.BY_HAND:
+        raise WrongTransition(event=event, status=booking.status)
     target = states.target_of(event, booking.status, states.USER)
     if target is not None:
         _move(booking, target, event, states.USER, user_id)

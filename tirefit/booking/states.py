@@ -32,6 +32,9 @@ TRANSITIONS = {
 }
 
 
+# What staff do with a tap, as the day goes on.
+BY_HAND = ("confirm", "arrive", "start", "complete", "no_show")
+
 # What changes for the customer, and so makes a new version of the booking: letters about the one before are void. That
 # the car has arrived or is being worked on is no news to its owner.
 NEWS = frozenset({"confirm", "cancel_by_customer", "cancel_by_station"})
