@@ -218,14 +218,18 @@ def _fill(point: ServicePoint, dice: random.Random) -> None:
     for post in point.posts:
         windows = opening_windows(hours, post.id, today - A_DAY, today + 6 * A_DAY)
         cells = grid.cut(windows, post.slot_duration, [])
-        at = 0
+        at, before = 0, ""
         while at < len(cells):
             days_ahead = (local_day(point.time_zone, cells[at][0]) - today).days
             job, car = dice.choice(offered), dice.choices(car_types(), weights=[6, 5, 3, 2, 1])[0]
             run = _row_of(cells, at, timedelta(minutes=job.on[car.id][0]))
             is_near = abs(cells[at][0] - clock.now()) < timedelta(hours=2)
             if run and dice.random() < (0.9 if is_near else 0.75 if days_ahead <= 0 else 0.6 - 0.07 * days_ahead):
-                _write_booking(point, post, run, job, car, dice)
+                status = _status_around_now(run, dice)
+                if status == before == "in_progress":  # the car before is not ready yet
+                    status = "arrived"
+                _write_booking(point, post, run, job, car, status, dice)
+                before = status
                 at += sum(1 for cell in cells[at:] if cell[1] <= run[1])
             else:
                 at += 1
@@ -242,9 +246,14 @@ def _row_of(cells: list[Span], at: int, need: timedelta) -> Span | None:
 
 
 def _write_booking(
-    point: ServicePoint, post: ServicePost, span: Span, job: OfferedService, car: CarType, dice: random.Random
+    point: ServicePoint,
+    post: ServicePost,
+    span: Span,
+    job: OfferedService,
+    car: CarType,
+    status: str,
+    dice: random.Random,
 ) -> None:
-    status = _status_around_now(span, dice)
     minutes, price = job.on[car.id]
     made_at = min(clock.now(), span[0]) - timedelta(hours=dice.randint(3, 90), minutes=dice.randint(0, 59))
     arrived_at = span[0] - dice.randint(0, 12) * MINUTE
