@@ -26,6 +26,7 @@ OTHERS = [
     *(f"tests/integration/test_{name}.py" for name in ("slots", "reservations", "availability", "bookings", "changes")),
 ]
 CROWD = ["tests/races/test_double_booking.py", "-k", "one_place and postgresql"]
+TOO_LONG = "took too long"
 MINUTES = 4  # that one run of tests may take
 
 
@@ -206,6 +207,8 @@ def verdict_on(mutant: Mutant) -> tuple[str, str]:
         file.write_text(text.replace(mutant.line, mutant.instead))
         for who, tests in (("the machine", MACHINE), ("the others", OTHERS), ("the crowd", CROWD)):
             complaint = run(tests, copy)
+            if complaint == TOO_LONG:
+                return "UNDECIDED", f"{who} took longer than {MINUTES} minutes"
             if complaint is not None:
                 return f"killed by {who}", complaint
         return "SURVIVED", ""
@@ -218,7 +221,7 @@ def run(tests: list[str], copy: Path) -> str | None:
     try:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=MINUTES * 60)
     except subprocess.TimeoutExpired:
-        return "took too long"
+        return TOO_LONG
     if done.returncode == 0:
         return None
     errors = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
