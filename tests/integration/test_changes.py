@@ -149,6 +149,9 @@ def test_a_station_that_never_closes_is_booked_across_midnight_and_stays_as_it_w
     for post in station.posts:
         again = slots.regenerate_post_schedule(post.id)
         assert (again.added, again.removed, again.outside) == ((), (), ())
+    for day in (date(2026, 11, 2), TUESDAY, date(2026, 11, 4)):  # and each day by itself, on either side of midnight
+        again = slots.generate_slots_for_post(station.posts[0].id, day, day)
+        assert (again.added, again.removed) == ((), ())
     assert whole_offer(station) == before
 
 

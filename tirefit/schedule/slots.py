@@ -259,16 +259,18 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
     limits: dict[int, datetime] = {}
     outside: list[Reserved] = []
     for post in posts:
-        windows = opening_windows(hours, post.id, first_day - A_DAY, beyond)
+        bounds = opening_windows(hours, post.id, first_day - A_DAY, beyond)
+        limit = limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in bounds)])
+        # One day more: what is reserved across its midnight is seen to be made of whole cells only together with it.
+        windows = opening_windows(hours, post.id, first_day - A_DAY, beyond + A_DAY)
         of_post = [found for found in reserved if found.service_post_id == post.id]
-        limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in windows)])
         if post.active:
             # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
             lasting = [found.span for found in of_post if found.kind != "hold"]
             cells = grid.cut(windows, post.slot_duration, lasting)
             # What ended with the day before stays as it is; a slot across midnight does not reach into it.
             ended = max((cell[2] for cell in offered if cell[1] == post.id and cell[2] <= start), default=start - A_DAY)
-            want |= {(cell[0], post.id, cell[1]) for cell in cells if cell[0] >= ended and cell[1] > start}
+            want |= {(cell[0], post.id, cell[1]) for cell in cells if ended <= cell[0] < limit and cell[1] > start}
         outside += [
             found for found in of_post if start <= found.starts_at < end and any(grid.gaps(found.span, windows))
         ]
