@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -50,10 +50,18 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError(f"an instant needs a time zone: {value!r}")
         return int(value.timestamp()) if dialect.name == "sqlite" else value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return datetime.fromtimestamp(value, UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """What `process_result_value` would do, for each of the many values of a question with one call instead of
+        three.
+        """
+        if dialect.name == "sqlite":
+            return _instant
+        return lambda moment: None if moment is None else moment.astimezone(UTC)
+
+
+@lru_cache(maxsize=20_000)  # every five minutes of 62 days: the posts' slots begin and end at the same few instants
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 # Named constraints: a migration can drop what another one made, and an error can be told by its name.

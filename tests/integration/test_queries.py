@@ -1,13 +1,24 @@
 """The hot questions stay cheap: few statements at any size, and each of them by its index on both databases."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests import factories
 from tests.factories import kyiv
 from tirefit.database import db
-from tirefit.schedule.availability import days, load_posts
+from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
+from tirefit.schedule.availability import days, nearest
 from tirefit.schedule.reasons import by_posts
+from tirefit.schedule.reservations import (
+    cleanup_expired_reservations,
+    find_hold,
+    reserve_slot_temporarily,
+)
 
 DAY = kyiv("2026-11-03 09:00").date()
 
@@ -35,41 +46,162 @@ def test_nor_does_it_grow_with_posts_or_with_stations(app, statements):
     assert len(seen) == 6
 
 
-INDEXES = {
-    # what is asked: the table and the index that must answer it, with a range of it and not with all of it
-    "offers of a station's days": ("schedule_slots", {"pk_schedule_slots", "PRIMARY KEY"}),
-    "reservations of a station's days": ("reservations", {"ix_reservations_service_point_id_starts_at"}),
+@pytest.mark.parametrize("count", [1, 62])
+def test_nor_with_a_season_of_bookings_on_twenty_posts(app, statements, at, count):
+    station = factories.station(posts=[10, 30, 40, 15] * 5, horizon_days=61)
+    for n in range(40):
+        hold(station, f"2026-11-{(3, 10, 17, 24)[n % 4] + n % 3:02} {9 + n % 8:02}:00", str(n))
+
+    with statements() as seen:
+        found = days(station, DAY, count, 30)
+
+    assert len(seen) == 3
+    assert all(day.times for day in found if day.date.weekday() != 6 and day.date <= DAY + timedelta(days=60))
+
+
+def test_the_soonest_time_takes_three_statements_when_there_is_one_tomorrow(app, station, statements):
+    with statements() as seen:
+        assert nearest(station, 30)
+
+    assert len(seen) == 3
+
+
+# --- indexes
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A statement that is sent all day long: how to have it sent, how to know it, and which index must answer it."""
+
+    ask: Callable[[Any], object]
+    begins: str
+    mentions: str
+    index: str
+    on_sqlite: str = ""  # where SQLite calls the index of a constraint by a name of its own
+
+
+def hold(station, moment="2026-11-03 10:00", token="t", **who):
+    return reserve_slot_temporarily(station.id, kyiv(moment), 30, token, **who)
+
+
+OFFER = {"index": "pk_schedule_slots", "on_sqlite": "PRIMARY KEY"}
+A_DAYS_RESERVATIONS = "ix_reservations_service_point_id_starts_at"
+HOT = {
+    "the offer of a station's day": Hot(
+        lambda s: days(s, DAY, 1, 30), "SELECT schedule_slots", "schedule_slots", **OFFER
+    ),
+    "the offer of two months": Hot(lambda s: days(s, DAY, 62, 30), "SELECT schedule_slots", "schedule_slots", **OFFER),
+    "the offer of the soonest time": Hot(lambda s: nearest(s, 30), "SELECT schedule_slots", "schedule_slots", **OFFER),
+    "the reservations of a station's day": Hot(
+        lambda s: days(s, DAY, 1, 30), "SELECT reservations", "reservations", A_DAYS_RESERVATIONS
+    ),
+    "the reservations of two months": Hot(
+        lambda s: days(s, DAY, 62, 30), "SELECT reservations", "reservations", A_DAYS_RESERVATIONS
+    ),
+    "the reservations round the soonest time": Hot(
+        lambda s: nearest(s, 30), "SELECT reservations", "reservations", A_DAYS_RESERVATIONS
+    ),
+    "a station's posts": Hot(
+        lambda s: days(s, DAY, 1, 30),
+        "SELECT service_posts",
+        "service_posts",
+        "uq_service_posts_service_point_id_post_number",
+        "sqlite_autoindex_service_posts_1",
+    ),
+    "is it still offered, after a hold": Hot(
+        hold, "SELECT schedule_slots", "schedule_slots.service_post_id = ", **OFFER
+    ),
+    "the hold of a token": Hot(
+        lambda s: find_hold("t"),
+        "SELECT reservations",
+        "token_hash =",
+        "uq_reservations_token_hash",
+        "sqlite_autoindex_reservations_2",
+    ),
+    "the other holds of a browser": Hot(
+        lambda s: hold(s, holder="firefox"), "SELECT reservations.id", "holder =", "ix_reservations_holder"
+    ),
+    "the holds of a network": Hot(
+        lambda s: hold(s, origin="10.0.0.0"), "SELECT reservations.expires_at", "origin =", "ix_reservations_origin"
+    ),
+    "expired holds in the way of one": Hot(
+        lambda s: hold(s, post_number=1), "DELETE", "expires_at <=", "ix_reservations_service_post_id_starts_at"
+    ),
+    "expired holds to tidy away": Hot(
+        lambda s: cleanup_expired_reservations(),
+        "SELECT reservations.id",
+        "expires_at <=",
+        "ix_reservations_expires_at",
+    ),
 }
 
 
-@pytest.mark.parametrize("question", INDEXES)
-def test_the_hot_questions_are_answered_by_their_index(app, statements, question):
-    """Asked with many stations in the tables, so that reading all of them would be the worse plan."""
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_is_answered_by_its_index(app, at, name):
+    """Asked with many stations in the tables, so that reading all of them would be the worse plan; and with an expired
+    hold in the way.
+    """
+    hot = HOT[name]
     station = factories.station(horizon_days=30)
     for n in range(6):
         factories.station(slug=f"letnyaya-{n}", name=f"Летняя, {n}", horizon_days=30)
-    table, indexes = INDEXES[question]
-    span = kyiv("2026-11-03 00:00"), kyiv("2026-11-04 00:00")
-    with statements() as seen:
-        load_posts(station.id, span)
-    (statement,) = [each for each in seen if f"FROM {table}" in each]
+    for n in range(10):
+        hold(station, f"2026-11-04 {9 + n // 2:02}:{n % 2 * 30:02}", f"others {n}")
+    hold(station, token="expired", post_number=1)
+    at("2026-11-03 09:30")
 
-    plan = explain(statement, station.id, span)
+    plan = plan_of(hot, station)
 
-    assert any(index in plan for index in indexes), plan
-    assert f"SCAN {table}" not in plan, plan
-    assert f"Seq Scan on {table}" not in plan, plan
+    index = hot.on_sqlite or hot.index if app_dialect() == "sqlite" else hot.index
+    assert index in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert not any(f"SCAN {table}" in plan for table in db.metadata.tables), plan
 
 
-def explain(statement, station_id, span) -> str:
-    """The database's own plan, with the values in place of the parameters."""
+def test_the_guard_looks_for_overlaps_by_its_index(app, station):
+    """What the exclusion constraint, and the triggers, ask at each insert."""
+    hold(station)
+    if app_dialect() == "sqlite":
+        (trigger,) = (sql for name, sql in SQLITE_GUARD.items() if name.endswith("insert"))
+        asked = trigger.partition("WHEN (")[2].partition(") >")[0]
+        plan = explain(asked.replace("NEW.service_post_id", "1").replace("NEW.ends_at", "1793700000"), ())
+        assert "SEARCH r USING INDEX ix_reservations_service_post_id_starts_at" in plan
+        assert "service_post_id=? AND starts_at<?" in plan and "TEMP B-TREE" not in plan
+    else:
+        plan = explain(
+            "SELECT 1 FROM reservations WHERE service_post_id = 1"
+            " AND tstzrange(starts_at, ends_at, '[)') && tstzrange('2026-11-03', '2026-11-04', '[)')",
+            None,
+        )
+        assert OVERLAP_GUARD in plan and "Index Cond" in plan, plan
+
+
+def app_dialect() -> str:
+    return db.engine.dialect.name
+
+
+def plan_of(hot: Hot, station) -> str:
+    """The plan of the statement as it was really sent, with its own values."""
+    sent = []
+
+    def note(connection, cursor, statement, values, context, many) -> None:
+        if statement.startswith(hot.begins) and hot.mentions in statement:
+            sent.append((statement, values))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        hot.ask(station)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert sent, "it was not asked at all"
+    db.session.rollback()
+    return explain(*sent[-1])
+
+
+def explain(statement: str, values: Any) -> str:
     connection = db.session.connection()
-    if connection.dialect.name == "sqlite":
-        values = [station_id, *(int(moment.timestamp()) for moment in span), int(span[0].timestamp())]
-        values = values[: statement.count("?")]
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(values))
+    if app_dialect() == "sqlite":
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         return "\n".join(row[-1] for row in rows)
     connection.execute(text("SET LOCAL enable_seqscan = off"))  # the tables of a test are small enough to read whole
-    names = [part.split(")s")[0] for part in statement.split("%(")[1:]]
-    values = {name: station_id if "point" in name else span[0] for name in names}
     return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values))

@@ -136,6 +136,7 @@ class ScheduleSlot(Base):
         {"sqlite_with_rowid": False},
     )
 
+    # The key is the question: all slots of a station from one moment to another lie side by side.
     service_point_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     starts_at: Mapped[datetime] = mapped_column(primary_key=True)
     service_post_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -155,22 +156,24 @@ class Reservation(Base):
             ["service_posts.id", "service_posts.service_point_id"],
             ondelete="RESTRICT",
         ),
-        Index("ix_reservations_service_post_id_starts_at", "service_post_id", "starts_at"),  # the SQLite guard seeks it
+        # The SQLite guard seeks the last one before a new end; and whoever needs the time of expired holds finds them.
+        Index("ix_reservations_service_post_id_starts_at", "service_post_id", "starts_at"),
         UniqueConstraint("id", "service_post_id", "starts_at", "ends_at"),  # what a booking's time refers to
+        # What is taken at a station on some days: with the offer's primary key, all that "what is free" reads.
         Index("ix_reservations_service_point_id_starts_at", "service_point_id", "starts_at"),
-        Index(
+        Index(  # the few expired holds that nobody has needed, for the tidying job
             "ix_reservations_expires_at",
             "expires_at",
             postgresql_where=text("expires_at IS NOT NULL"),
             sqlite_where=text("expires_at IS NOT NULL"),
         ),
-        Index(
+        Index(  # the other time that a browser holds, freed when it wins a new one
             "ix_reservations_holder",
             "holder",
             postgresql_where=text("holder IS NOT NULL"),
             sqlite_where=text("holder IS NOT NULL"),
         ),
-        Index(
+        Index(  # how many times a network holds: there is a limit
             "ix_reservations_origin",
             "origin",
             postgresql_where=text("origin IS NOT NULL"),

@@ -5,12 +5,14 @@ expired hold is as good as none, whether or not any job has tidied it away. A li
 the write decides, with these same functions. Why a time cannot be had is told by schedule.reasons.
 """
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, bindparam, func, or_, select
 
 from tirefit import clock
 from tirefit.database import db
@@ -26,11 +28,15 @@ ALL = 1000  # a post that takes every car (or does every service) is broader tha
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job asks of a post, beside its minutes. What is not said does not matter."""
+    """What a job asks of a post, beside its minutes. What is not said does not matter.
+
+    `moving` is the job's own reservation when it is being moved: the time it has counts as free for it.
+    """
 
     car_type_id: int | None = None
     service_ids: tuple[int, ...] = ()
     wheel_inches: int | None = None
+    moving: int | None = None
 
 
 ANYTHING = Needs()
@@ -122,7 +128,19 @@ def available_at_time(
     start, end = bookable_span(point)
     if not start <= starts_at < end:
         return []
-    found = _bookable_runs(point, around(point, starts_at), minutes, needs)
+    posts = load_posts(point.id, around(point, starts_at), needs)
+    return best_first(_runs_of(point, posts, (starts_at, starts_at + timedelta.resolution), minutes))
+
+
+def station_runs_at(
+    point: ServicePoint, starts_at: datetime, minutes: int | None, needs: Needs = ANYTHING
+) -> list[Run]:
+    """The same for the station's own people, whom notice, horizon and closed online booking do not bind."""
+    found = (
+        run
+        for post in load_posts(point.id, around(point, starts_at), needs)
+        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth)
+    )
     return best_first(run for run in found if run.starts_at == starts_at)
 
 
@@ -139,15 +157,15 @@ def days(point: ServicePoint, first_day: date, count: int, minutes: int | None, 
     last_day = first_day + timedelta(days=min(count, MOST_DAYS) - 1)
     span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     posts = load_posts(point.id, span, needs)
-    offered: dict[date, set[datetime]] = {day: set() for day in each_day(first_day, last_day)}
-    for post in posts:
-        for start, _ in post.slots:
-            if span[0] <= start < span[1]:
-                offered[local_day(point.time_zone, start)].add(start)
-    times: dict[date, list[Time]] = {day: [] for day in offered}
-    for time in as_times(_runs_of(point, posts, span, minutes)):
-        times[local_day(point.time_zone, time.starts_at)].append(time)
-    return [Day(day, tuple(times[day]), len(offered[day])) for day in offered]
+    offered = sorted({start for post in posts for start, _ in post.slots})
+    times = as_times(_runs_of(point, posts, span, minutes))
+    starts = [time.starts_at for time in times]
+    found = []
+    for day in each_day(first_day, last_day):
+        start, end = day_span(point.time_zone, day)
+        of_day = times[bisect_left(starts, start) : bisect_left(starts, end)]
+        found.append(Day(day, tuple(of_day), bisect_left(offered, end) - bisect_left(offered, start)))
+    return found
 
 
 def nearest(point: ServicePoint, minutes: int | None, needs: Needs = ANYTHING) -> Time | None:
@@ -171,12 +189,16 @@ def best_first(found: Iterable[Run]) -> list[Run]:
     The least able one that can take it (the others are kept for those who need them), then the least waste, then the
     least unsellable remainder, then the lowest number.
     """
-    return sorted(found, key=lambda run: (run.breadth, run.waste_minutes, fragment_minutes(run), run.post_number))
+    return sorted(found, key=_choice)
 
 
 def fragment_minutes(run: Run) -> int:
     """Free minutes before and after a run that are too few for a typical job."""
     return sum(left for left in (run.left_minutes, run.right_minutes) if 0 < left < TYPICAL_JOB_MINUTES)
+
+
+def _choice(run: Run) -> tuple[int, ...]:
+    return run.breadth, run.waste_minutes, fragment_minutes(run), run.post_number
 
 
 def as_times(found: Iterable[Run]) -> list[Time]:
@@ -185,7 +207,7 @@ def as_times(found: Iterable[Run]) -> list[Time]:
     for run in found:
         by_start.setdefault(run.starts_at, []).append(run)
     return [
-        Time(start, (best := best_first(group)[0]).ends_at, len(group), best.waste_minutes)
+        Time(start, (best := min(group, key=_choice)).ends_at, len(group), best.waste_minutes)
         for start, group in sorted(by_start.items())
     ]
 
@@ -199,7 +221,7 @@ def bookable_span(point: ServicePoint) -> Span:
 
 def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostTime]:
     """Slots and live reservations, as columns, of those posts that can take such a job, round this time."""
-    slots, reserved = load_slots(point_id, span), load_reserved(point_id, span)
+    slots, reserved = load_slots(point_id, span), load_reserved(point_id, span, needs.moving)
     return [
         PostTime(
             post.service_post_id,
@@ -213,81 +235,109 @@ def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostT
     ]
 
 
+# The statements below are made once, when the program starts: to make one anew costs more than to ask it. And they
+# are made of tables: rows that become no objects need nothing of the ORM.
+_slot, _reservation, _post = (model.__table__.c for model in (ScheduleSlot, Reservation, ServicePost))
+
+
+def live(now: datetime | BindParameter[datetime] | None = None) -> ColumnElement[bool]:
+    """A reservation that occupies its time: all but expired holds."""
+    return or_(_reservation.expires_at.is_(None), _reservation.expires_at > (clock.now() if now is None else now))
+
+
+SLOTS = (
+    select(_slot.service_post_id, _slot.starts_at, _slot.ends_at)
+    .where(
+        _slot.service_point_id == bindparam("point_id"),
+        _slot.starts_at >= bindparam("start"),
+        _slot.starts_at < bindparam("end"),
+    )
+    .order_by(_slot.starts_at)
+)
+
+
 def load_slots(point_id: int, span: Span) -> dict[int, list[Span]]:
     """The offer of each post round this time: one range of the primary key (station, start, post).
 
     A row of slots before the span may be what a run's left side is, and a run may end after it.
     """
-    slots: dict[int, list[Span]] = {}
-    for post_id, start, end in db.session.execute(
-        select(ScheduleSlot.service_post_id, ScheduleSlot.starts_at, ScheduleSlot.ends_at)
-        .where(
-            ScheduleSlot.service_point_id == point_id,
-            ScheduleSlot.starts_at >= span[0] - A_DAY,
-            ScheduleSlot.starts_at < span[1] + A_DAY,
-        )
-        .order_by(ScheduleSlot.starts_at)
-    ):
-        slots.setdefault(post_id, []).append((start, end))
+    slots: dict[int, list[Span]] = defaultdict(list)
+    values = {"point_id": point_id, "start": span[0] - A_DAY, "end": span[1] + A_DAY}
+    for post_id, start, end in db.session.execute(SLOTS, values).all():
+        slots[post_id].append((start, end))
     return slots
 
 
-def load_reserved(point_id: int, span: Span) -> dict[int, list[Reserved]]:
-    """Live reservations of each post round this time: one range of the index (station, start)."""
-    reserved: dict[int, list[Reserved]] = {}
-    for row in db.session.execute(
-        select(*Reserved.columns())
-        .where(
-            Reservation.service_point_id == point_id,
-            Reservation.starts_at > span[0] - 2 * A_DAY,
-            Reservation.starts_at < span[1] + A_DAY,
-            live(),
-        )
-        .order_by(Reservation.starts_at)
-    ):
-        reserved.setdefault(row.service_post_id, []).append(Reserved(*row))
+RESERVED = (
+    select(*(_reservation[name] for name in Reserved._fields))
+    .where(
+        _reservation.service_point_id == bindparam("point_id"),
+        _reservation.starts_at > bindparam("start"),
+        _reservation.starts_at < bindparam("end"),
+        _reservation.id != bindparam("without"),
+        live(bindparam("now")),
+    )
+    .order_by(_reservation.starts_at)
+)
+
+
+def load_reserved(point_id: int, span: Span, without: int | None = None) -> dict[int, list[Reserved]]:
+    """Live reservations of each post round this time, but one: one range of the index (station, start)."""
+    reserved: dict[int, list[Reserved]] = defaultdict(list)
+    values = {"point_id": point_id, "start": span[0] - 2 * A_DAY, "end": span[1] + A_DAY, "without": without or 0}
+    for found in map(Reserved._make, db.session.execute(RESERVED, {**values, "now": clock.now()}).all()):
+        reserved[found.service_post_id].append(found)
     return reserved
+
+
+def _abilities() -> Select[int, int, bool, bool, bool, bool, int]:
+    """Of every post: may it take `car_type_id`, all of `service_ids` (there are `services`), `wheel_inches`?"""
+    cars = select(func.count()).where(PostCarType.service_post_id == _post.id).scalar_subquery()
+    jobs = select(func.count()).where(PostService.service_post_id == _post.id).scalar_subquery()
+    car_type_id = bindparam("car_type_id", type_=Integer)
+    this_car = select(PostCarType.car_type_id).where(
+        PostCarType.service_post_id == _post.id, PostCarType.car_type_id == car_type_id
+    )
+    these_jobs = (
+        select(func.count())
+        .where(
+            PostService.service_post_id == _post.id,
+            PostService.service_id.in_(bindparam("service_ids", expanding=True)),
+        )
+        .scalar_subquery()
+    )
+    wheel_inches = bindparam("wheel_inches", type_=Integer)
+    return (
+        select(
+            _post.id,
+            _post.post_number,
+            _post.active,
+            or_(car_type_id.is_(None), cars == 0, this_car.exists()),
+            or_(jobs == 0, these_jobs == bindparam("services", type_=Integer)),
+            or_(wheel_inches.is_(None), _post.largest_wheel.is_(None), _post.largest_wheel >= wheel_inches),
+            func.coalesce(func.nullif(cars, 0), ALL) + func.coalesce(func.nullif(jobs, 0), ALL),
+        )
+        .where(_post.service_point_id == bindparam("point_id"))
+        .order_by(_post.id)
+    )
+
+
+ABILITIES = _abilities()
 
 
 def load_abilities(point_id: int, needs: Needs = ANYTHING) -> list[PostAbility]:
     """Every post of a station, by id, and whether it could take such a job: one statement."""
-    cars = select(func.count()).where(PostCarType.service_post_id == ServicePost.id).scalar_subquery()
-    jobs = select(func.count()).where(PostService.service_post_id == ServicePost.id).scalar_subquery()
-    this_car = select(PostCarType.car_type_id).where(
-        PostCarType.service_post_id == ServicePost.id, PostCarType.car_type_id == needs.car_type_id
-    )
-    these_jobs = (
-        select(func.count())
-        .where(PostService.service_post_id == ServicePost.id, PostService.service_id.in_(needs.service_ids))
-        .scalar_subquery()
-    )
-    wheel: ColumnElement[bool] = (
-        true()
-        if needs.wheel_inches is None
-        else or_(ServicePost.largest_wheel.is_(None), ServicePost.largest_wheel >= needs.wheel_inches)
-    )
-    found = db.session.execute(
-        select(
-            ServicePost.id,
-            ServicePost.post_number,
-            ServicePost.active,
-            true() if needs.car_type_id is None else or_(cars == 0, this_car.exists()),
-            or_(jobs == 0, these_jobs == len(set(needs.service_ids))),
-            wheel,
-            func.coalesce(func.nullif(cars, 0), ALL) + func.coalesce(func.nullif(jobs, 0), ALL),
-        )
-        .where(ServicePost.service_point_id == point_id)
-        .order_by(ServicePost.id)
-    )
+    values = {
+        "point_id": point_id,
+        "car_type_id": needs.car_type_id,
+        "service_ids": needs.service_ids,
+        "services": len(set(needs.service_ids)),
+        "wheel_inches": needs.wheel_inches,
+    }
     return [
         PostAbility(id, number, active, bool(car), bool(services), bool(wheels), breadth)
-        for id, number, active, car, services, wheels, breadth in found
+        for id, number, active, car, services, wheels, breadth in db.session.execute(ABILITIES, values).all()
     ]
-
-
-def live(now: datetime | None = None) -> ColumnElement[bool]:
-    """A reservation that occupies its time: all but expired holds."""
-    return or_(Reservation.expires_at.is_(None), Reservation.expires_at > (now or clock.now()))
 
 
 def around(point: ServicePoint, moment: datetime) -> Span:
@@ -306,6 +356,6 @@ def _runs_of(point: ServicePoint, posts: Sequence[PostTime], span: Span, minutes
     if not point.active:
         return
     for post in posts:
-        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth):
-            if start <= run.starts_at < end:
-                yield run
+        yield from runs(
+            post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth, (start, end)
+        )

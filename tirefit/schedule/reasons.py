@@ -96,7 +96,7 @@ def why_not(point: ServicePoint, starts_at: datetime, minutes: int | None, needs
     if (general := _of_the_station(point, starts_at)) is not None:
         return [PostAnswer(post.service_post_id, post.post_number, general) for post in abilities]
     span = around(point, starts_at)
-    slots, taken = load_slots(point.id, span), load_reserved(point.id, span)
+    slots, taken = load_slots(point.id, span), load_reserved(point.id, span, needs.moving)
     return [
         _answer(post, starts_at, minutes, slots.get(post.service_post_id, []), taken.get(post.service_post_id, []))
         for post in abilities
@@ -121,7 +121,7 @@ def refusal(point: ServicePoint, starts_at: datetime, minutes: int | None, needs
 def by_posts(point: ServicePoint, day: date, minutes: int | None = None, needs: Needs = ANYTHING) -> list[PostDay]:
     """One local day of each post: every slot with what has become of it, and when the job could start next."""
     span, now = day_span(point.time_zone, day), clock.now()
-    slots, taken = load_slots(point.id, span), load_reserved(point.id, span)
+    slots, taken = load_slots(point.id, span), load_reserved(point.id, span, needs.moving)
     start, end = bookable_span(point)
     found = []
     for post in sorted(load_abilities(point.id, needs), key=lambda post: post.post_number):
