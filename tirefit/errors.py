@@ -130,6 +130,34 @@ class TooLateToChange(Problem):
     status = 409
 
 
+class BookingChanged(Problem):
+    """Somebody else has changed the booking since it was looked at. Nothing was changed; it is shown as it is now."""
+
+    code = "booking_changed"
+    status = 409
+
+
+class UndoExpired(Problem):
+    """A tap can be taken back for ten minutes; after that it stands, and other steps correct it."""
+
+    code = "undo_expired"
+    status = 409
+
+
+class KeyReused(Problem):
+    """The key of a request that was answered before came with another content. `facts["number"]` is what came of it."""
+
+    code = "key_reused"
+    status = 422
+
+
+class LateMinutesOutOfRange(Problem):
+    """Late by 10, 20 or 30 minutes can be said; whoever comes later needs another time."""
+
+    code = "late_minutes_out_of_range"
+    status = 422
+
+
 class PostNumberTaken(Problem):
     code = "post_number_taken"
     status = 409

@@ -16,8 +16,8 @@ from flask import g
 from sqlalchemy import select
 
 from tests.factories import booking, car_type, kyiv, service, sign_in
-from tirefit.booking.commands import cancel_booking
 from tirefit.booking.states import USER
+from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.models import Booking, ScheduleTemplate, Service, ServicePost
 from tirefit.schedule import changes

@@ -10,7 +10,8 @@ from sqlalchemy import func, select, update
 from tests import factories
 from tests.factories import ANNA, BORIS, MONDAY, booking, kyiv, sign_in
 from tirefit.board import history, load_day, load_of_posts
-from tirefit.booking.commands import Customer, cancel_booking, transition_booking
+from tirefit.booking.commands import Customer
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleException
 from tirefit.schedule.changes import close_day, save_template, update_post

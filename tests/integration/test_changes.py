@@ -128,7 +128,7 @@ def test_nights_bind_days_together_and_no_slot_ever_overlaps_another(station):
 
     made = booking(station, "2026-11-03 23:20", services=["Балансировка"], post_number=2)
     update(post, slot_duration=50)
-    from tirefit.booking.commands import cancel_booking
+    from tirefit.booking.steps import cancel_booking
 
     cancel_booking(made.id, actor="user")
     of_post = [(start, end) for id, start, end in whole_offer(station) if id == post.id]
@@ -254,7 +254,7 @@ def test_undoing_a_new_post_switches_it_off_unless_somebody_booked_it(station):
 
     with pytest.raises(PostHasBookings):
         changes.undo_run(run.id)
-    from tirefit.booking.commands import cancel_booking
+    from tirefit.booking.steps import cancel_booking
 
     cancel_booking(made.id, actor="user")
     changes.undo_run(run.id)

@@ -31,8 +31,9 @@ from sqlalchemy import select, text, update
 
 from tests import factories
 from tests.factories import ANNA, car_type, service
-from tirefit.booking.commands import cancel_booking, create_booking, transition_booking
+from tirefit.booking.commands import create_booking
 from tirefit.booking.states import USER
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
 from tirefit.errors import HoldExpired, LimitReached, PostHasBookings, Problem, WrongTransition
 from tirefit.models import Booking, Reservation, ScheduleSlot, ScheduleTemplate, ServicePoint, ServicePost

@@ -20,7 +20,8 @@ from tests import factories
 from tests.factories import ANNA, booking
 from tests.services import MailServer
 from tirefit import clock, i18n
-from tirefit.booking.commands import Customer, cancel_booking
+from tirefit.booking.commands import Customer
+from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.jobs import tasks
 from tirefit.models import Booking, Notification

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from tests import factories
 from tests.factories import BORIS, car_type, kyiv, service
-from tirefit.booking.commands import cancel_booking, create_booking, transition_booking
+from tirefit.booking.commands import create_booking
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ServicePoint
 from tirefit.schedule import reservations

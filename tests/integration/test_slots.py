@@ -98,7 +98,7 @@ def test_cutting_again_writes_nothing(station):
 
 
 def test_time_of_an_older_length_is_offered_at_the_new_one_when_it_becomes_free(station):
-    from tirefit.booking.commands import cancel_booking
+    from tirefit.booking.steps import cancel_booking
 
     post = station.posts[0]
     made = booking(station, "2026-11-03 10:00", services=["Балансировка"], post_number=1)

@@ -1,33 +1,35 @@
-"""Every change of a booking. Each public function is one transaction: lock, look, take, record, write the letters."""
+"""Bookings made and moved: what a customer agrees on with a station, and when. Each public function is one transaction:
+lock, look, take, record, write the letters. How a booking goes on from there is in booking.steps.
+"""
 
+import hashlib
+import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from tirefit import clock
+from tirefit import clock, limits
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
+from tirefit.booking.record import load_for_change, record, require_version
+from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
-from tirefit.errors import (
-    InThePast,
-    LimitReached,
-    ServicesDoNotFit,
-    TooLateToChange,
-    WrongTransition,
-)
-from tirefit.models import LIVE, Booking, BookingEvent, BookingLink, BookingService, ServicePoint
+from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
+from tirefit.models import LIVE, Booking, BookingLink, BookingService, ServicePoint, ServicePost
 from tirefit.notifications import outbox
-from tirefit.schedule import reservations
+from tirefit.schedule import availability, reservations
 from tirefit.schedule.availability import available_at_time
+from tirefit.schedule.grid import Run, a_stretch
 from tirefit.schedule.reasons import refusal
-from tirefit.schedule.reservations import Hold, hash_of
+from tirefit.schedule.reservations import Hold, hash_of, new_token
 
 SPEAKABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, no 1/I
 NUMBER_LENGTH = 6
+TELL_FROM = timedelta(minutes=10)  # a station moves a booking by less than that without a letter
 
 
 @dataclass(frozen=True)
@@ -49,29 +51,41 @@ def create_booking(
     token: str,
     starts_at: datetime,
     post_number: int | None = None,
+    wheel_inches: int | None = None,
     locale: str = "ru",
     source: str = "online",
     plate: str = "",
     notes: str = "",
+    origin: str | None = None,
 ) -> Booking:
     """Make a hold into a booking, or book a time directly. `token` opens the booking afterwards.
 
     The hold's own reservation becomes the booking's: its time is free at no moment. A hold that has expired is still
-    honoured while nobody has taken its time. Without a hold the time is taken as if chosen now. The same token sent
-    twice gives the same booking.
+    honoured while nobody has taken its time. Without a hold the time is taken as if chosen now.
+
+    `token` is also the key of the request: the same one with the same content gives the same booking, however often and
+    by whichever process it is asked; with other content it is refused (KeyReused). `origin` is the network it comes
+    from, which may make so many an hour (TooManyAttempts).
 
     The plan's validations: `slot_must_be_available` and `booking_time_matches_slot` (a hold has passed them;
     `reasons.refusal` names them otherwise), `services_fit_in_time_slot` (ServicesDoNotFit),
     `no_conflicting_bookings` (the schema; SlotTaken). Raises LimitReached when the phone already has as many open
     bookings as the station allows, UnknownService, UnknownCarType, InThePast.
     """
+    asked = _hash_of_request(
+        point_id, service_ids, car_type_id, asdict(customer), starts_at, post_number, wheel_inches, plate, notes
+    )
     one_at_a_time(hash_of(token))
     if (made_before := find_by_token(token)) is not None:  # a second tap has waited for the first
+        if made_before.request_hash not in (None, asked):
+            raise KeyReused(number=made_before.number)
         return made_before
     one_at_a_time(f"{point_id} {customer.phone}")  # so that counting their bookings is counting all of them
+    if origin is not None:
+        limits.require_few(limits.BOOKINGS, origin)
     hold = reservations.find_hold(token)
     point = db.session.get_one(ServicePoint, point_id)
-    visit = calculate_booking_duration(service_ids, car_type_id, point)
+    visit = calculate_booking_duration(service_ids, car_type_id, point, wheel_inches)
     _require_few_open_bookings(point, customer)
     if hold is not None and (hold.service_point_id, hold.starts_at) == (point_id, starts_at):
         _require_fit(hold, visit)
@@ -81,62 +95,120 @@ def create_booking(
             reservations.free(hold.reservation_id)
         reservation_id = _take_time(point, visit, token, starts_at, post_number)
     booking = _write_booking(point, visit, customer, reservation_id, locale=locale, source=source)
-    booking.plate, booking.notes = plate, notes
-    db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=clock.now()))
-    _record(booking, "created", before={}, actor=states.CUSTOMER if source == "online" else states.USER)
+    booking.plate, booking.notes, booking.request_hash = plate, notes, asked
+    _write_link(booking, token)
+    _record_created(booking)
     outbox.write_booking_created(booking)
     return booking
 
 
 @command
-def cancel_booking(booking_id: int, *, actor: str, user_id: int | None = None, reason: str = "") -> Booking:
-    """Give a booking's time back. It is free for others the moment this returns. Cancelling twice is cancelling once.
+def reschedule_booking(
+    booking_id: int,
+    *,
+    actor: str,
+    starts_at: datetime | None = None,
+    post_number: int | None = None,
+    service_ids: Sequence[int] | None = None,
+    car_type_id: int | None = None,
+    wheel_inches: int | None = None,
+    user_id: int | None = None,
+    seen_version: int | None = None,
+    tell_customer: bool | None = None,
+) -> Booking:
+    """Move a booking: to another time, another post, other services, another car, or several of these at once.
 
-    Raises TooLateToChange for a customer inside the station's cut-off (the phone still helps), WrongTransition when
-    the work has begun or is over.
+    The new time is won and the old one freed, or nothing changes; the two may overlap. What is not named stays; at an
+    unchanged time the post stays too if it can. Services and car are agreed anew only where they are named, so that
+    moving in time alone keeps minutes and price.
+
+    A customer gets what the list offers, not inside the station's cut-off (TooLateToChange). The station's people may
+    name a post and take any free time of it. `tell_customer` None: when the start moves by ten minutes or more.
+
+    All posts of the station are locked first, in ascending id, so that two who swap their times cannot deadlock.
+    Raises SlotTaken and what else `reasons.refusal` finds, BookingChanged, WrongTransition, UnknownService.
     """
-    booking = _load_for_change(booking_id)
-    event = "cancel_by_customer" if actor == states.CUSTOMER else "cancel_by_station"
-    target = states.target_of(event, booking.status, actor)
-    if target is None:
+    booking = load_for_change(booking_id, all_posts=True)
+    by_customer = actor == states.CUSTOMER
+    states.require("reschedule_by_customer" if by_customer else "reschedule_by_station", booking.status, actor)
+    point = booking.service_point
+    visit = _visit_after(booking, service_ids, car_type_id, wheel_inches)
+    start = starts_at or booking.starts_at
+    if visit is None and start == booking.starts_at and post_number in (None, booking.post.post_number):
+        return booking  # the same tap, sent twice
+    require_version(booking, seen_version)
+    if by_customer and not may_still_change(booking):
+        raise TooLateToChange(cutoff_minutes=point.cancel_cutoff_minutes)
+    before = _agreement(booking)
+    if visit is not None:
+        _agree_on(booking, visit)
+    _move_time(booking, start, post_number, by_customer=by_customer)
+    if _agreement(booking) == before:
         return booking
-    if actor == states.CUSTOMER and not may_still_change(booking):
-        raise TooLateToChange(cutoff_minutes=booking.service_point.cancel_cutoff_minutes)
-    booking.cancel_reason = reason
-    _move(booking, target, event, actor, user_id)
-    outbox.supersede(booking)
-    outbox.write_booking_cancelled(booking, by_customer=actor == states.CUSTOMER)
-    return booking
-
-
-@command
-def transition_booking(booking_id: int, event: str, *, user_id: int | None = None) -> Booking:
-    """Let staff move a booking on: confirm, arrive, start, complete, no_show. The same tap twice is one.
-
-    Real times are kept (`arrived_at`, `started_at`, `completed_at`). A booking that is over gives back what is left
-    of its time. Raises WrongTransition; to cancel is another command, because it writes letters.
-    """
-    booking = _load_for_change(booking_id)
-    if event not in states.BY_HAND:
-        raise WrongTransition(event=event, status=booking.status)
-    target = states.target_of(event, booking.status, states.USER)
-    if target is not None:
-        _move(booking, target, event, states.USER, user_id)
-        if event == "confirm":
-            outbox.supersede(booking)
-            outbox.write_booking_confirmed(booking)
+    moved_by = abs(booking.starts_at - datetime.fromisoformat(before["starts_at"]))
+    is_news = moved_by >= TELL_FROM if tell_customer is None else tell_customer
+    is_news = is_news or by_customer
+    record(booking, "rescheduled" if is_news else "adjusted", before=before, actor=actor, user_id=user_id)
+    if is_news:
+        outbox.supersede(booking)
+        outbox.write_booking_rescheduled(booking, by_customer=by_customer)
     return booking
 
 
 @command
 def set_plate(booking_id: int, plate: str) -> Booking:
     """Keep the number plate the customer typed, in the alphabet they typed it in."""
-    booking = _load_for_change(booking_id)
+    booking = load_for_change(booking_id)
     if booking.plate != plate and states.is_live(booking.status):
         before = {"plate": booking.plate}
         booking.plate = plate
-        _record(booking, "plate_set", before=before, actor=states.CUSTOMER)
+        record(booking, "plate_set", before=before, actor=states.CUSTOMER)
     return booking
+
+
+@command
+def send_link(booking_id: int, email: str) -> Booking:
+    """Send the link of a booking to its customer, who has it open and names (or corrects) the address for letters.
+
+    The address is kept for later letters. Asked again within ten minutes, it is one letter.
+    """
+    booking = load_for_change(booking_id)
+    if booking.customer_email != email:
+        before = {"customer_email": booking.customer_email}
+        booking.customer_email = email
+        record(booking, "email_set", before=before, actor=states.CUSTOMER)
+    outbox.write_link(booking)
+    return booking
+
+
+@command
+def send_lost_links(email: str, origin: str | None = None) -> None:
+    """Send whoever lost their links a letter for each of their bookings to come, if that address has any.
+
+    Whether it has is told by nothing but the letter. `origin` (a network) may ask so often an hour (TooManyAttempts).
+    """
+    if origin is not None:
+        limits.require_few(limits.LOST_LINKS, origin)
+    to_come = select(Booking).where(
+        func.lower(Booking.customer_email) == email.lower(), Booking.status.in_(LIVE), Booking.ends_at > clock.now()
+    )
+    for booking in db.session.scalars(to_come.order_by(Booking.id)):
+        outbox.write_link(booking)
+
+
+@command
+def renew_link(booking_id: int) -> str:
+    """Let every link to a booking that is in the world die, and make one new; → its token, told only now."""
+    booking = load_for_change(booking_id)
+    db.session.execute(
+        update(BookingLink)
+        .where(BookingLink.booking_id == booking.id, BookingLink.revoked_at.is_(None))
+        .values(revoked_at=clock.now())
+    )
+    token = new_token()
+    _write_link(booking, token)
+    record(booking, "link_renewed", before={}, actor=states.CUSTOMER)
+    return token
 
 
 def find_by_token(token: str) -> Booking | None:
@@ -148,12 +220,6 @@ def find_by_token(token: str) -> Booking | None:
     )
 
 
-def may_still_change(booking: Booking) -> bool:
-    """May the customer still cancel or move online, or is it too close to the start?"""
-    cutoff = timedelta(minutes=booking.service_point.cancel_cutoff_minutes)
-    return clock.now() <= booking.starts_at - cutoff
-
-
 def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None) -> int:
     for run in available_at_time(point, starts_at, visit.total_minutes, visit.needs):
         if post_number is None or run.post_number == post_number:
@@ -161,6 +227,82 @@ def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: dat
             if reservation_id is not None:
                 return reservation_id
     raise refusal(point, starts_at, visit.total_minutes, visit.needs)
+
+
+def _visit_after(
+    booking: Booking, service_ids: Sequence[int] | None, car_type_id: int | None, wheel_inches: int | None
+) -> Breakdown | None:
+    """What the visit becomes when services, car or wheels are named anew; None when they stay what they are."""
+    agreed = [line.service_id for line in booking.lines]
+    wanted = list(dict.fromkeys(service_ids)) if service_ids is not None else agreed
+    car, wheels = car_type_id or booking.car_type_id, wheel_inches or booking.wheel_inches
+    if (wanted, car, wheels) == (agreed, booking.car_type_id, booking.wheel_inches):
+        return None
+    return calculate_booking_duration(wanted, car, booking.service_point, wheels)
+
+
+def _agree_on(booking: Booking, visit: Breakdown) -> None:
+    """Other services or another car: minutes and price are agreed anew, as they are today."""
+    booking.car_type_id, booking.wheel_inches = visit.car_type.id, visit.wheel_inches
+    booking.lines.clear()
+    db.session.flush()
+    _write_lines(booking, visit)
+
+
+def _move_time(booking: Booking, starts_at: datetime, post_number: int | None, *, by_customer: bool) -> None:
+    """Give the booking's own reservation the new time. Raises what `refusal` says when nobody can have it."""
+    assert booking.reservation_id is not None  # the states that can be moved are live
+    point, minutes, needs = booking.service_point, booking.total_duration, needs_of(booking)
+    where = available_at_time if by_customer else availability.station_runs_at
+    found = [
+        run for run in where(point, starts_at, minutes, needs) if post_number is None or run.post_number == post_number
+    ]
+    if starts_at == booking.starts_at:
+        found.sort(key=lambda run: run.service_post_id != booking.service_post_id)  # it stays where it is if it can
+    on_grid = bool(found) or by_customer
+    if not on_grid:
+        found = [_any_time(booking, starts_at, post_number)]
+    if not any(reservations.move(booking.reservation_id, run, on_grid=on_grid) for run in found):
+        raise refusal(point, starts_at, minutes, needs)
+    db.session.flush()
+    db.session.refresh(booking, ["service_post_id", "starts_at", "ends_at", "post", "car_type"])
+
+
+def _any_time(booking: Booking, starts_at: datetime, post_number: int | None) -> Run:
+    """A time that is not offered, as the station's people may take it: on the post they name, else on the same one."""
+    post_id = booking.service_post_id
+    if post_number is not None:
+        named = select(ServicePost.id).where(
+            ServicePost.service_point_id == booking.service_point_id, ServicePost.post_number == post_number
+        )
+        post_id = db.session.scalar(named) or post_id
+        if post_id != db.session.scalar(named):
+            raise SlotNotOffered(starts_at=starts_at)
+    ends_at = starts_at + timedelta(minutes=booking.total_duration)
+    return a_stretch(post_id, starts_at, ends_at)
+
+
+def needs_of(booking: Booking) -> availability.Needs:
+    """What the visit asks of a post; its own time counts as free for it."""
+    return availability.Needs(
+        booking.car_type_id,
+        tuple(line.service_id for line in booking.lines),
+        booking.wheel_inches,
+        moving=booking.reservation_id,
+    )
+
+
+def _agreement(booking: Booking) -> dict[str, Any]:
+    """What was agreed on, as the trace of a change keeps it: when, where, what, for how much."""
+    return {
+        "starts_at": booking.starts_at.isoformat(),
+        "ends_at": booking.ends_at.isoformat(),
+        "service_post_id": booking.service_post_id,
+        "car_type_id": booking.car_type_id,
+        "wheel_inches": booking.wheel_inches,
+        "total_duration": booking.total_duration,
+        "total_price": booking.total_price,
+    }
 
 
 def _require_fit(hold: Hold, visit: Breakdown) -> None:
@@ -203,11 +345,10 @@ def _write_booking(
         starts_at=time.starts_at,
         ends_at=time.ends_at,
         car_type_id=visit.car_type.id,
+        wheel_inches=visit.wheel_inches,
         customer_name=customer.name,
         customer_phone=customer.phone,
         customer_email=customer.email,
-        total_duration=visit.total_minutes,
-        total_price=visit.total_price,
         currency=visit.currency,
         status="confirmed" if point.auto_confirm or source != "online" else "pending",
         source=source,
@@ -215,59 +356,38 @@ def _write_booking(
         consent_at=clock.now() if source == "online" else None,
         created_at=clock.now(),
         revision=1,
-        lines=[
-            BookingService(
-                position=n,
-                service_id=line.service_id,
-                names=line.names,
-                minutes=line.minutes,
-                price=line.price,
-            )
-            for n, line in enumerate(visit.lines)
-        ],
+        version=0,  # its first trace makes it 1
     )
+    _write_lines(booking, visit)
     db.session.add(booking)
     db.session.flush()
     return booking
 
 
-def _load_for_change(booking_id: int) -> Booking:
-    """The booking as it is now, locked after its post: the one order in which everybody locks."""
-    post_id = db.session.scalar(select(Booking.service_post_id).where(Booking.id == booking_id))
-    reservations.lock_posts([post_id] if post_id is not None else [])
-    return db.session.get_one(Booking, booking_id, populate_existing=True, with_for_update=True)
-
-
-def _move(booking: Booking, target: str, event: str, actor: str, user_id: int | None) -> None:
-    before = {"status": booking.status}
-    booking.status = target
-    booking.revision += event in states.NEWS
-    moments = {"arrived": "arrived_at", "in_progress": "started_at", "completed": "completed_at"}
-    if target in moments:
-        setattr(booking, moments[target], clock.now())
-    reservation_id = booking.reservation_id
-    if not states.is_live(target):
-        booking.reservation_id = None
-    db.session.flush()
-    if booking.reservation_id is None and reservation_id is not None:
-        reservations.free(reservation_id)
-    _record(booking, event, before=before, actor=actor, user_id=user_id)
-
-
-def _record(booking: Booking, event: str, *, before: dict[str, Any], actor: str, user_id: int | None = None) -> None:
-    """Leave the trace of a change: who, when, what, before and after. Same transaction, same fate."""
-    after = {"status": booking.status} if not before else {key: getattr(booking, key) for key in before}
-    db.session.add(
-        BookingEvent(
-            booking_id=booking.id,
-            at=clock.now(),
-            actor=actor,
-            user_id=user_id,
-            event=event,
-            before=before,
-            after=after,
-        )
+def _write_lines(booking: Booking, visit: Breakdown) -> None:
+    booking.total_duration, booking.total_price = visit.total_minutes, visit.total_price
+    booking.wheel_minutes = visit.wheel_minutes
+    booking.lines.extend(
+        BookingService(position=n, service_id=line.service_id, names=line.names, minutes=line.minutes, price=line.price)
+        for n, line in enumerate(visit.lines)
     )
+
+
+def _write_link(booking: Booking, token: str) -> None:
+    db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=clock.now()))
+
+
+def _record_created(booking: Booking) -> None:
+    actor = states.CUSTOMER if booking.source == "online" else states.USER
+    trace = record(booking, "created", before={}, actor=actor)
+    trace.after = {"status": booking.status}
+
+
+def _hash_of_request(*content: object) -> str:
+    """One short name for all that was asked for; the order of services does not matter."""
+    plain = [sorted(set(part)) if isinstance(part, (list, tuple)) else part for part in content]
+    text = json.dumps(plain, default=str, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_number() -> str:

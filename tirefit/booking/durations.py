@@ -1,14 +1,14 @@
 """How long a visit takes and what it costs: one breakdown, shown to everybody and kept with the booking."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from tirefit.database import db
 from tirefit.errors import UnknownCarType, UnknownService
-from tirefit.models import CarType, Service, ServicePoint, ServicePointService, ServicePrice
+from tirefit.models import CarType, Service, ServicePoint, ServicePointService, ServicePrice, WheelSurcharge
 from tirefit.models.services import Names
 from tirefit.schedule.availability import Needs
 
@@ -27,20 +27,26 @@ class Line:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A whole visit: its lines and their sums."""
+    """A whole visit: its lines, what large wheels add (`wheel_minutes`), and the sums."""
 
     car_type: CarType
     lines: tuple[Line, ...]
     currency: str
+    wheel_inches: int | None = None
+    wheel_minutes: int = 0
 
     @property
     def total_minutes(self) -> int:
-        return sum(line.minutes for line in self.lines)
+        return sum(line.minutes for line in self.lines) + self.wheel_minutes
+
+    @property
+    def service_ids(self) -> tuple[int, ...]:
+        return tuple(line.service_id for line in self.lines)
 
     @property
     def needs(self) -> Needs:
         """What the visit asks of a post."""
-        return Needs(self.car_type.id, tuple(line.service_id for line in self.lines))
+        return Needs(self.car_type.id, self.service_ids, self.wheel_inches)
 
     @property
     def total_price(self) -> int:
@@ -95,13 +101,17 @@ def car_types() -> list[CarType]:
     return list(db.session.scalars(select(CarType).where(CarType.active).order_by(CarType.position, CarType.id)))
 
 
-def calculate_booking_duration(service_ids: Sequence[int], car_type_id: int, point: ServicePoint) -> Breakdown:
+def calculate_booking_duration(
+    service_ids: Sequence[int], car_type_id: int, point: ServicePoint, wheel_inches: int | None = None
+) -> Breakdown:
     """Required minutes and price of these services on this type of car, at this station: Σ `duration_for_car_type`.
 
-    A service named twice counts once. Raises UnknownCarType, and UnknownService for an empty list, for more than
-    twenty, and for a service that the station does not offer or does not do on such a car.
+    A service named twice counts once. Wheels from a size on that the station has named take longer. Raises
+    UnknownCarType, and UnknownService for an empty list, for more than twenty, and for a service that the station does
+    not offer or does not do on such a car.
     """
-    return breakdown(service_ids, car_type_id, offered_services(point), point.currency)
+    visit = breakdown(service_ids, car_type_id, offered_services(point), point.currency)
+    return visit if wheel_inches is None else on_wheels(visit, wheel_inches, wheel_surcharges(point))
 
 
 def breakdown(
@@ -122,3 +132,19 @@ def breakdown(
         minutes, price = by_id[service_id].on[car_type_id]
         lines.append(Line(service_id, by_id[service_id].service.names, minutes, price))
     return Breakdown(car_type, tuple(lines), currency)
+
+
+def wheel_surcharges(point: ServicePoint) -> dict[int, int]:
+    """From which size of wheel on (inches) a visit takes how many minutes more. Empty: the size does not matter."""
+    rows = db.session.execute(
+        select(WheelSurcharge.from_inches, WheelSurcharge.minutes)
+        .where(WheelSurcharge.service_point_id == point.id)
+        .order_by(WheelSurcharge.from_inches)
+    )
+    return {inches: minutes for inches, minutes in rows}  # noqa: C416 (a Row is no pair to mypy)
+
+
+def on_wheels(visit: Breakdown, inches: int, surcharges: Mapping[int, int]) -> Breakdown:
+    """The visit on wheels of that size: the surcharge of the largest size that they reach, once for the whole visit."""
+    reached = [size for size in surcharges if size <= inches]
+    return replace(visit, wheel_inches=inches, wheel_minutes=surcharges[max(reached)] if reached else 0)

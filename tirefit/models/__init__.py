@@ -3,7 +3,7 @@ one reservation while it lives."""
 
 from tirefit.models.bookings import LIVE, STATUSES, Booking, BookingEvent, BookingLink, BookingService
 from tirefit.models.letters import Notification
-from tirefit.models.people import LoginAttempt, User, UserRole, UserSession
+from tirefit.models.people import Attempt, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
     ExceptionWindow,
@@ -22,6 +22,7 @@ from tirefit.models.services import (
     ServiceDuration,
     ServicePointService,
     ServicePrice,
+    WheelSurcharge,
 )
 from tirefit.models.stations import PostCarType, PostService, ServicePoint, ServicePost
 
@@ -29,6 +30,7 @@ __all__ = [
     "LIVE",
     "OVERLAP_GUARD",
     "STATUSES",
+    "Attempt",
     "Booking",
     "BookingEvent",
     "BookingLink",
@@ -55,5 +57,6 @@ __all__ = [
     "User",
     "UserRole",
     "UserSession",
+    "WheelSurcharge",
     "overlap_guard_is_there",
 ]

@@ -45,6 +45,8 @@ class Booking(Base):
         CheckConstraint(f"source IN {_in(SOURCES)}", name="source"),
         CheckConstraint("starts_at < ends_at", name="forwards"),
         CheckConstraint("total_duration > 0", name="total_duration"),
+        CheckConstraint("late_minutes BETWEEN 1 AND 120", name="late_minutes"),
+        CheckConstraint("wheel_inches BETWEEN 8 AND 40", name="wheel_inches"),
         UniqueConstraint("reservation_id"),
         Index("ix_bookings_service_point_id_starts_at", "service_point_id", "starts_at"),
         Index("ix_bookings_customer_phone", "customer_phone"),
@@ -75,8 +77,14 @@ class Booking(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     cancel_reason: Mapped[str] = mapped_column(default="", server_default="")
+    wheel_inches: Mapped[int | None]
+    wheel_minutes: Mapped[int] = mapped_column(default=0, server_default="0")  # of total_duration, for large wheels
+    late_minutes: Mapped[int | None]  # how late the customer says they will be
     # The version the customer knows: letters and calendar files go by it.
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    # Grows with every change: whoever changes what somebody else has changed meanwhile is told so.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    request_hash: Mapped[str | None]  # of what was asked for: the same key with another body is not a retry
 
     service_point: Mapped[ServicePoint] = relationship(viewonly=True)
     post: Mapped[ServicePost] = relationship(viewonly=True)

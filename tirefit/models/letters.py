@@ -17,6 +17,7 @@ class Notification(Base):
         UniqueConstraint("booking_id", "revision", "kind", "recipient"),
         CheckConstraint("state IN ('pending', 'sent', 'failed', 'cancelled')", name="state"),
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent_has_its_time"),
+        Index("ix_notifications_recipient_created_at", "recipient", "created_at"),  # how many one address got lately
         Index(
             "ix_notifications_due_at",
             "due_at",

@@ -63,3 +63,15 @@ class LoginAttempt(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     subject: Mapped[str]  # sha256 of the e-mail or of the address it came from
     at: Mapped[datetime]
+
+
+class Attempt(Base):
+    """Something that may be asked only so often, kept for as long as its limit counts back (tirefit/limits.py)."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_kind_subject_at", "kind", "subject", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[str]  # sha256 of the network or the address
+    at: Mapped[datetime]

@@ -91,3 +91,20 @@ class ServicePrice(Base):
     service_id: Mapped[int] = mapped_column(ForeignKey("services.id", ondelete="CASCADE"))
     car_type_id: Mapped[int] = mapped_column(ForeignKey("car_types.id", ondelete="CASCADE"))
     amount: Mapped[int]
+
+
+class WheelSurcharge(Base):
+    """At a station, wheels from this size on take longer: minutes on top of the whole visit.
+
+    A station with none does not ask for the size.
+    """
+
+    __tablename__ = "wheel_surcharges"
+    __table_args__ = (
+        CheckConstraint("from_inches BETWEEN 8 AND 40", name="from_inches"),
+        CheckConstraint("minutes BETWEEN 0 AND 240", name="minutes"),
+    )
+
+    service_point_id: Mapped[int] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"), primary_key=True)
+    from_inches: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    minutes: Mapped[int]

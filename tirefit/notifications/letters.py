@@ -4,6 +4,7 @@ A letter speaks its reader's language and goes by the station's clock. Its HTML 
 is fetched from anywhere.
 """
 
+from datetime import datetime
 from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +13,10 @@ import css_inline
 from flask import current_app, render_template
 from flask_babel import force_locale
 from flask_mail import BadHeaderError, Message
+from sqlalchemy import select
 
 from tirefit.database import db
-from tirefit.models import Booking
+from tirefit.models import Booking, BookingEvent
 from tirefit.notifications import calendar
 from tirefit.notifications.outbox import KINDS, ClaimedLetter
 from tirefit.schedule.windows import local_day
@@ -29,7 +31,7 @@ def compose(letter: ClaimedLetter) -> Message:
     Raises BadHeaderError when an address or a name would break out of its line.
     """
     booking, to_customer = db.session.get_one(Booking, letter.booking_id), KINDS[letter.kind].to_customer
-    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "host": _host()}
+    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "host": _host(), "was": _was(booking)}
     recipient, station = _line(letter.recipient), _line(booking.service_point.name)
     station_address = _line(booking.service_point.email or "")
     with force_locale(letter.locale):
@@ -57,6 +59,17 @@ def sender_domain() -> str:
 
 def _part(kind: str, name: str, facts: dict[str, Any]) -> str:
     return render_template(f"mail/{kind}/{name}", **facts).strip()
+
+
+def _was(booking: Booking) -> datetime | None:
+    """When the visit was to begin before it was last moved; None when it has not been."""
+    moved = select(BookingEvent.before).where(
+        BookingEvent.booking_id == booking.id, BookingEvent.event.in_(("rescheduled", "adjusted"))
+    )
+    for before in db.session.scalars(moved.order_by(BookingEvent.id.desc()).limit(1)):
+        start = datetime.fromisoformat(before["starts_at"])
+        return start if start != booking.starts_at else None
+    return None
 
 
 def _links(booking: Booking, token: str | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tirefit import clock
-from tirefit.database import command, db, on_commit
+from tirefit.database import command, db, on_commit, one_at_a_time
 from tirefit.models import LIVE, Booking, BookingLink, Notification
 from tirefit.schedule.reservations import hash_of, new_token
 
@@ -24,6 +24,9 @@ LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 30))  # the last one again and again
 MOST_ATTEMPTS = 51  # with these waits: a day of trying
 LONGEST_ERROR = 500
+MOST_LETTERS = ((5, timedelta(hours=1)), (10, timedelta(days=1)))  # to one customer's address
+TOO_MANY_LETTERS = "too many letters to this address"
+LINK_AGAIN_AFTER = timedelta(minutes=10)
 
 letters_written = blinker.Signal("A command that wrote letters has been committed: somebody may send them now.")
 
@@ -39,8 +42,11 @@ class Kind:
 KINDS = {
     "booking_created": Kind(to_customer=True, of_live_booking=True),
     "booking_confirmed": Kind(to_customer=True, of_live_booking=True),
+    "booking_rescheduled": Kind(to_customer=True, of_live_booking=True),
     "booking_cancelled": Kind(to_customer=True, of_live_booking=False),
+    "booking_link": Kind(to_customer=True, of_live_booking=True),
     "new_booking": Kind(to_customer=False, of_live_booking=True),
+    "booking_rescheduled_by_customer": Kind(to_customer=False, of_live_booking=True),
     "booking_cancelled_by_customer": Kind(to_customer=False, of_live_booking=False),
 }
 
@@ -60,10 +66,13 @@ class ClaimedLetter:
     token: str | None
 
 
-def write(kind: str, booking: Booking, recipient: str, locale: str, due_at: datetime | None = None) -> None:
+def write(
+    kind: str, booking: Booking, recipient: str, locale: str, due_at: datetime | None = None, refused: str = ""
+) -> None:
     """Promise a letter about `booking` as it now is. Call it inside the command, after the change.
 
-    One version of a booking gives one letter of a kind to one recipient: written twice, it still leaves once.
+    One version of a booking gives one letter of a kind to one recipient: written twice, it still leaves once. A letter
+    that is `refused` for a reason does not leave, but the people of the station see that it did not.
     """
     db.session.flush()
     now = clock.now()
@@ -76,6 +85,8 @@ def write(kind: str, booking: Booking, recipient: str, locale: str, due_at: date
         "message_id": secrets.token_hex(16),
         "due_at": due_at or now,
         "created_at": now,
+        "state": "failed" if refused else "pending",
+        "last_error": refused,
     }
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     db.session.execute(insert(Notification).values(values).on_conflict_do_nothing())
@@ -91,6 +102,37 @@ def write_booking_created(booking: Booking) -> None:
 def write_booking_confirmed(booking: Booking) -> None:
     """Tell the customer that the station has agreed, where bookings wait for that."""
     _write_to_customer("booking_confirmed", booking)
+
+
+def write_booking_rescheduled(booking: Booking, *, by_customer: bool) -> None:
+    """Tell the customer what has been agreed now; and the station, when it was the customer who changed it."""
+    _write_to_customer("booking_rescheduled", booking)
+    if by_customer:
+        _write_to_station("booking_rescheduled_by_customer", booking)
+
+
+def write_link(booking: Booking) -> None:
+    """Send the customer the way back to their booking. Asked for again, it leaves again, but not within ten minutes."""
+    _write_to_customer("booking_link", booking)
+    db.session.execute(
+        update(Notification)
+        .where(
+            Notification.booking_id == booking.id,
+            Notification.revision == booking.revision,
+            Notification.kind == "booking_link",
+            Notification.recipient == booking.customer_email,
+            Notification.state.in_(("sent", "failed")),
+            Notification.due_at <= clock.now() - LINK_AGAIN_AFTER,
+        )
+        .values(
+            state="pending",
+            due_at=clock.now(),
+            sent_at=None,
+            attempts=0,
+            last_error="",
+            message_id=secrets.token_hex(16),
+        )
+    )
 
 
 def write_booking_cancelled(booking: Booking, *, by_customer: bool) -> None:
@@ -169,6 +211,20 @@ def oldest_due_age() -> timedelta:
     return now - oldest if oldest else timedelta()
 
 
+def _has_enough(recipient: str, now: datetime) -> bool:
+    """Has this address been promised as many letters as one customer can want?"""
+    one_at_a_time(f"letters {recipient}")
+    for most, within in MOST_LETTERS:
+        promised = select(func.count()).where(
+            Notification.recipient == recipient,
+            Notification.created_at > now - within,
+            Notification.state.in_(("pending", "sent")),
+        )
+        if (db.session.scalar(promised) or 0) >= most:
+            return True
+    return False
+
+
 def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
         Notification.state == "pending",
@@ -219,8 +275,10 @@ def _finish(letter_id: int, lease: str, **values: object) -> bool:
 
 
 def _write_to_customer(kind: str, booking: Booking) -> None:
+    """Nobody has proven that an address is theirs: it gets at most five letters an hour and ten a day."""
     if booking.customer_email:
-        write(kind, booking, booking.customer_email, booking.locale)
+        refused = TOO_MANY_LETTERS if _has_enough(booking.customer_email, clock.now()) else ""
+        write(kind, booking, booking.customer_email, booking.locale, refused=refused)
 
 
 def _write_to_station(kind: str, booking: Booking) -> None:

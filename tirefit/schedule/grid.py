@@ -68,6 +68,11 @@ def gaps(span: Span, taken: Sequence[Span]) -> Iterator[Span]:
         yield start, end
 
 
+def a_stretch(post_id: int, start: datetime, end: datetime) -> Run:
+    """Time of a post as its own people take it: any free stretch, whatever the offer is."""
+    return Run(post_id, 0, start, end, slots=0, waste_minutes=0, left_minutes=0, right_minutes=0)
+
+
 def is_covered(span: Span, cells: Sequence[Span]) -> bool:
     """Do these cells, in order, make up exactly this span?"""
     reached = span[0]

@@ -20,7 +20,7 @@ from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAtt
 from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import slots
 from tirefit.schedule.availability import A_DAY, ANYTHING, Needs, Reserved, available_at_time
-from tirefit.schedule.grid import Run, Span, gaps, is_covered
+from tirefit.schedule.grid import Run, Span, a_stretch, gaps, is_covered
 from tirefit.schedule.reasons import refusal
 
 MOST_HOLDS = 10  # live ones from one network: a family or an office, but not a whole station's day
@@ -189,8 +189,7 @@ def block_time(point_id: int, post_id: int, starts_at: datetime, ends_at: dateti
     for start, end in gaps((starts_at, ends_at), [found.span for found in in_the_way]):
         while start < end:
             part = min(end, start + A_DAY)
-            run = Run(post_id, 0, start, part, slots=0, waste_minutes=0, left_minutes=0, right_minutes=0)
-            ids.append(take(point_id, run, "block", on_grid=False, reason=reason))
+            ids.append(take(point_id, a_stretch(post_id, start, part), "block", on_grid=False, reason=reason))
             start = part
     return Blocked(tuple(id for id in ids if id is not None), tuple(in_the_way))
 
@@ -252,6 +251,33 @@ def turn_into_booking(hold: Hold) -> int:
     if not _is_offered(hold.service_point_id, hold.service_post_id, span):  # hours or lengths have changed meanwhile
         slots.heal(hold.service_point_id, hold.service_post_id, span)
     return hold.reservation_id
+
+
+def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
+    """Inside a command, with both posts locked: give a reservation other time. False: somebody has (part of) it.
+
+    One UPDATE of one row: the new time is won and the old one freed together, or neither; the two may overlap. Where
+    either of them is not made of today's slots, that day of that post is cut again. Raises SlotNotOffered when
+    customers may not have the time (`on_grid`).
+    """
+    old = get(reservation_id)
+    point_id, old_post_id, old_span = old.service_point_id, old.service_post_id, (old.starts_at, old.ends_at)
+    span = (run.starts_at, run.ends_at)
+    _purge_expired(run.service_post_id, span)
+    values = {"service_post_id": run.service_post_id, "starts_at": run.starts_at, "ends_at": run.ends_at}
+    try:
+        with db.session.begin_nested():
+            db.session.execute(update(Reservation).where(Reservation.id == reservation_id).values(values))
+    except IntegrityError as error:
+        if lost_to(error, OVERLAP_GUARD):
+            return False
+        raise
+    if on_grid and not _is_offered(point_id, run.service_post_id, span):
+        raise SlotNotOffered(starts_at=run.starts_at)
+    for post_id, touched in {(old_post_id, old_span), (run.service_post_id, span)}:
+        if not _is_offered(point_id, post_id, touched):
+            slots.heal(point_id, post_id, touched)
+    return True
 
 
 def get(reservation_id: int) -> Reservation:

@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from tirefit import clock
 from tirefit.board import history, load_day
-from tirefit.booking.commands import cancel_booking, transition_booking
 from tirefit.booking.states import USER, possible_events
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.errors import WrongTransition
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.windows import local_day

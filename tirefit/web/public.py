@@ -14,15 +14,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from tirefit import clock, i18n
 from tirefit.accounts import network_of
 from tirefit.booking import states
-from tirefit.booking.commands import (
-    Customer,
-    cancel_booking,
-    create_booking,
-    find_by_token,
-    may_still_change,
-    set_plate,
-)
+from tirefit.booking.commands import Customer, create_booking, find_by_token, set_plate
 from tirefit.booking.durations import calculate_booking_duration, offered_services
+from tirefit.booking.steps import cancel_booking, may_still_change
 from tirefit.database import db
 from tirefit.errors import (
     BeyondHorizon,

@@ -1,0 +1,61 @@
+"""What every change of a booking begins and ends with: the booking locked and looked at, the trace it leaves."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from tirefit import clock
+from tirefit.booking.states import NEWS
+from tirefit.database import db
+from tirefit.errors import BookingChanged
+from tirefit.models import Booking, BookingEvent, ServicePost
+from tirefit.schedule import reservations
+
+
+def load_for_change(booking_id: int, *, all_posts: bool = False) -> Booking:
+    """The booking as it is now, locked after its post (or all posts of its station, where it may go to another).
+
+    Posts first, in ascending id, and then the booking: the one order in which everybody locks.
+    """
+    mine = select(Booking.service_post_id).where(Booking.id == booking_id)
+    if all_posts:
+        station = select(Booking.service_point_id).where(Booking.id == booking_id).scalar_subquery()
+        mine = select(ServicePost.id).where(ServicePost.service_point_id == station)
+    reservations.lock_posts(list(db.session.scalars(mine)))
+    return db.session.get_one(Booking, booking_id, populate_existing=True, with_for_update=True)
+
+
+def require_version(booking: Booking, seen: int | None) -> None:
+    """Raises BookingChanged when somebody has changed the booking since the asker looked at it (`seen`)."""
+    if seen is not None and seen != booking.version:
+        raise BookingChanged(number=booking.number, version=booking.version)
+
+
+def record(
+    booking: Booking, event: str, *, before: Mapping[str, Any], actor: str, user_id: int | None = None
+) -> BookingEvent:
+    """Leave the trace of a change: who, when, what, before and after. Same transaction, same fate.
+
+    `before` holds the columns that have changed. Each change is a new version; one that is news to the customer also
+    voids the letters about the version before.
+    """
+    booking.version += 1
+    booking.revision += event in NEWS
+    trace = BookingEvent(
+        booking_id=booking.id,
+        at=clock.now(),
+        actor=actor,
+        user_id=user_id,
+        event=event,
+        before=_plain(before),
+        after=_plain({name: getattr(booking, name) for name in before}),
+    )
+    db.session.add(trace)
+    return trace
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON keeps it: instants in ISO 8601."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

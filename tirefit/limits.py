@@ -1,0 +1,40 @@
+"""How often one network may ask for the same thing. Counted in the database, so it holds in every process."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select
+
+from tirefit import clock
+from tirefit.database import db, one_at_a_time
+from tirefit.errors import TooManyAttempts
+from tirefit.models import Attempt
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many of a kind within so long."""
+
+    kind: str
+    most: int
+    within: timedelta
+
+
+# A whole mobile network may share one address: generous to people, and still in the way of a script.
+BOOKINGS = Limit("booking", 30, timedelta(hours=1))
+LOST_LINKS = Limit("lost_link", 10, timedelta(hours=1))
+
+
+def require_few(limit: Limit, subject: str) -> None:
+    """Inside a command: count one more of this kind by this subject. Raises TooManyAttempts, with when to come back.
+
+    What is refused (or fails later in the command) is not counted: it leaves no row.
+    """
+    one_at_a_time(f"{limit.kind} {subject}")
+    since = clock.now() - limit.within
+    mine = (Attempt.kind == limit.kind, Attempt.subject == subject)
+    db.session.execute(delete(Attempt).where(Attempt.kind == limit.kind, Attempt.at <= since))
+    count, first = db.session.execute(select(func.count(), func.min(Attempt.at)).where(*mine)).one()
+    if count >= limit.most:
+        raise TooManyAttempts(retry_after=max(1, int((first - since).total_seconds())))
+    db.session.add(Attempt(kind=limit.kind, subject=subject, at=clock.now()))
