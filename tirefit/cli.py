@@ -9,16 +9,18 @@ import flask_migrate
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
+from sqlalchemy import select
 
 from tirefit import accounts, demo, jobs
 from tirefit.database import db
-from tirefit.errors import EmailInvalid, EmailTaken, PasswordUnfit, UnknownStation
+from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, UnknownStation
 from tirefit.jobs import periodic, runner
-from tirefit.models import OVERLAP_GUARD, overlap_guard_is_there
+from tirefit.models import OVERLAP_GUARD, ServicePoint, overlap_guard_is_there
+from tirefit.schedule.slots import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, user, demo_):
+    for command in (serve, web, worker, scheduler, generate_schedule, user, demo_):
         app.cli.add_command(command)
 
 
@@ -56,6 +58,29 @@ def scheduler() -> None:
     """Ring for the periodic jobs. Needs REDIS_URL. Two of them at once do no harm."""
     with _in_one_line():
         periodic.keep_time(_redis_url())
+
+
+@click.command()
+@click.option("--station", metavar="SLUG", help="Only this one; without it, every active station.")
+@click.option(
+    "--days", type=click.IntRange(1, 366), help="How many days ahead; without it, each station's own horizon."
+)
+@click.option("--again", is_flag=True, help="Compare the days that are offered already too, and mend what is missing.")
+@with_appcontext
+def generate_schedule(station: str | None, days: int | None, again: bool) -> None:
+    """Offer the days ahead, as the nightly job does.
+
+    Running it twice, or two of it at once, does nothing twice; stopped half-way, it goes on where it was when it is
+    run again. The exit code is 0 when every day is there.
+    """
+    point_id = _active_station(station) if station is not None else None
+    try:
+        added = generate_rolling_schedule(point_id, _tell_progress, days=days, again=again)
+    except Busy:
+        raise click.ClickException(
+            "the database was busy for too long. What has been written stays; run it again to go on."
+        ) from None
+    click.echo(f"Done: {_count(added, 'slot')} written." if added else "Every day is offered already. Nothing to do.")
 
 
 @click.group()
@@ -99,6 +124,23 @@ def demo_() -> None:
     if not logins:
         click.echo("The database has a station already; the demo is for an empty one. Nothing was changed.")
     _show(logins)
+
+
+def _active_station(slug: str) -> int:
+    point = db.session.scalar(select(ServicePoint).where(ServicePoint.slug == slug)) if slug.isprintable() else None
+    if point is None:
+        raise click.ClickException(f"No such station: {slug!r}. Its name is the end of its address: /s/NAME")
+    if not point.active:
+        raise click.ClickException(f"{slug} is closed for booking: its days are not offered until it is active.")
+    return point.id
+
+
+def _tell_progress(done: int, total: int, added: int) -> None:
+    click.echo(f"{done} of {_count(total, 'station')}: {_count(added, 'slot')} so far")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _prepare_database() -> None:

@@ -265,12 +265,12 @@ def test_the_rolling_schedule_tells_how_far_it_has_come(station, at):
     at("2026-11-05 03:00")
     heard = []
 
-    added = slots.generate_rolling_schedule(tell=lambda done, total: heard.append((done, total)))
+    added = slots.generate_rolling_schedule(tell=lambda *progress: heard.append(progress))
 
     run = db.session.scalars(select(ScheduleRun).order_by(ScheduleRun.id.desc())).first()
     assert (run.kind, run.total, run.done, run.added) == ("rolling", 1, 1, added)
     assert run.finished_at == kyiv("2026-11-05 03:00")
-    assert heard == [(1, 1)]
+    assert heard == [(1, 1, added)]
 
 
 # --- abilities

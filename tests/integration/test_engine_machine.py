@@ -169,6 +169,7 @@ class Machine(RuleBasedStateMachine):
             return
         run = (found.service_post_id, start, minute(found.ends_at))
         assert run in runs and run[2] - start == min(end - begin for _, begin, end in runs)
+        self.until = self.shown_until
         for old in mine:
             self.gone[old] = self.holds.pop(old)
         self.forget_expired(*run)
@@ -304,7 +305,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def roll_on(self):
         slots.generate_rolling_schedule()
-        self.until = max(self.until, self.today + timedelta(days=HORIZON))
+        self.until = self.shown_until
 
     # --- what must be true whatever has happened
 
@@ -356,7 +357,7 @@ class Machine(RuleBasedStateMachine):
         for post in self.ids:
             taken = self.lasting(post)
             there = {(a, b) for found, a, b in offered if found == post and a >= first and not touches((a, b), taken)}
-            assert there == {cell for cell in self.cells(post) if not touches(cell, taken)}  # I4
+            assert there == {cell for cell in self.cells(post, self.until) if not touches(cell, taken)}  # I4
 
     def the_lists_are_right(self):
         point = db.session.get_one(ServicePoint, self.station_id)
@@ -390,11 +391,16 @@ class Machine(RuleBasedStateMachine):
         live = [held for token, held in self.holds.items() if held.expires > self.now and token not in without]
         return self.lasting(post) + [(held.start, held.end) for held in live if held.post == post]
 
-    def windows(self) -> list[Span]:
+    @property
+    def shown_until(self) -> date:
+        """How far the lists go, whether or not the job has come; and the offer, once somebody has taken such a time."""
+        return max(self.until, self.today + timedelta(days=HORIZON))
+
+    def windows(self, until: date) -> list[Span]:
         """Open stretches that may matter from today on, each beginning no earlier than the one before has ended."""
         spans: list[Span] = []
         day = self.today - timedelta(days=3)
-        while day <= self.until:
+        while day <= until:
             for weekday, opens, closes in WEEKS[self.week]:
                 if weekday == day.weekday() and day not in self.closed:
                     start, end = wall(day, opens), wall(day, closes)
@@ -403,10 +409,10 @@ class Machine(RuleBasedStateMachine):
             day += timedelta(days=1)
         return spans
 
-    def cells(self, post: int) -> list[Span]:
+    def cells(self, post: int, until: date) -> list[Span]:
         """Slots of a post from today on, as far as nothing is booked there."""
         length, cells = self.lengths[post], []
-        for opens, closes in self.windows() if self.active[post] else []:
+        for opens, closes in self.windows(until) if self.active[post] else []:
             plain = [(start, start + length) for start in range(opens, closes - length + 1, length)]
             for start, end in free(opens, closes, self.lasting(post)):
                 inside = [cell for cell in plain if start <= cell[0] and cell[1] <= end]
@@ -421,7 +427,7 @@ class Machine(RuleBasedStateMachine):
         last = midnight(self.today + timedelta(days=HORIZON + 1))
         for post in self.ids:
             taken = self.taken(post, without)
-            ends = {start: end for start, end in self.cells(post) if not touches((start, end), taken)}
+            ends = {start: end for start, end in self.cells(post, self.shown_until) if not touches((start, end), taken)}
             for start in ends:
                 end = ends[start]
                 while work is not None and end - start < work and end in ends:
@@ -448,6 +454,7 @@ class Machine(RuleBasedStateMachine):
         made = self.book(token, start, work)
         run = (made.service_post_id, start, minute(made.ends_at))
         assert run in runs
+        self.until = self.shown_until
         self.forget_expired(*run)
         self.gone.pop(token, None)
         self.bookings[made.id] = Booked(*run)

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from tests import factories
 from tests.factories import ANNA, kyiv
@@ -14,7 +15,7 @@ from tests.services import MailServer
 from tirefit import create_app
 from tirefit.database import db
 from tirefit.jobs import runner
-from tirefit.models import Reservation
+from tirefit.models import Reservation, ServicePoint
 from tirefit.schedule import reservations
 
 
@@ -53,6 +54,16 @@ def test_holds_that_are_over_are_removed(alone, at: Callable[[str], datetime]):
         stop()
 
 
+def test_days_that_should_be_open_are_opened_at_the_start(alone, at: Callable[[str], datetime]):
+    point = factories.station()
+    at("2026-11-06 09:00")
+    stop = runner.run_in_threads(alone)
+    try:
+        until(lambda: last_day_of(point) == kyiv("2026-11-16 09:00").date())
+    finally:
+        stop()
+
+
 def test_a_job_that_fails_does_not_stop_the_others(alone, smtp, monkeypatch, caplog):
     def fail() -> None:
         raise RuntimeError("the schedule cannot be made")
@@ -64,6 +75,11 @@ def test_a_job_that_fails_does_not_stop_the_others(alone, smtp, monkeypatch, cap
         until(lambda: smtp.envelopes and "cleanup_expired_reservations failed" in caplog.text)
     finally:
         stop()
+
+
+def last_day_of(point: ServicePoint) -> date | None:
+    db.session.rollback()
+    return db.session.scalar(select(ServicePoint.slots_until).where(ServicePoint.id == point.id))
 
 
 def count_of_reservations() -> int:

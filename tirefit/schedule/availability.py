@@ -259,11 +259,16 @@ SLOTS = (
 def load_slots(point_id: int, span: Span) -> dict[int, list[Span]]:
     """The offer of each post round this time: one range of the primary key (station, start, post).
 
-    A row of slots before the span may be what a run's left side is, and a run may end after it.
+    A row of slots before the span may be what a run's left side is, and a run may end after it. Days that the nightly
+    job has not opened yet, though it should have, are offered as it would: nobody waits for it.
     """
+    from tirefit.schedule.slots import unwritten  # which asks this module who has time
+
     slots: dict[int, list[Span]] = defaultdict(list)
     values = {"point_id": point_id, "start": span[0] - A_DAY, "end": span[1] + A_DAY}
     for post_id, start, end in db.session.execute(SLOTS, values).all():
+        slots[post_id].append((start, end))
+    for start, post_id, end in unwritten(point_id, span):
         slots[post_id].append((start, end))
     return slots
 

@@ -211,6 +211,8 @@ def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns:
     Customers take what is offered; the station itself (`on_grid=False`) may take any free time of its posts.
     Raises SlotNotOffered when the offer has just changed under it.
     """
+    if on_grid:
+        slots.catch_up(db.session.get_one(ServicePoint, point_id))
     values = {
         "service_point_id": point_id,
         "service_post_id": run.service_post_id,
