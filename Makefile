@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 TESTS ?= tests
 
-.PHONY: help run test check bench e2e lock
+.PHONY: help run test check bench e2e trials lock
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # six processes import the program: compiled once, they start in a second
 
@@ -26,6 +26,9 @@ bench: $(VENV)/tests ## how fast the free times of a day and a hold are, beside 
 e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get where it can
 	@scripts/install-chromium
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
+
+trials: $(VENV)/tests ## the long form of the tests about crowds; wants some minutes and an idle machine
+	@TIREFIT_TRIALS=1 $(PY) -m pytest -s tests/races
 
 lock: $(VENV)/tests ## make requirements*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -22,6 +22,9 @@ from tests.services import free_port
 from tirefit.config import ROOT
 from tirefit.jobs import runner
 
+# `make trials` asks for the long form of a test: a minute instead of seconds, and times that must be kept.
+TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))
+
 
 @pytest.fixture(autouse=True)
 def at() -> None:
