@@ -11,7 +11,19 @@ from werkzeug.datastructures import MultiDict
 from tirefit import clock
 from tirefit.booking import durations, placement
 from tirefit.booking.durations import Breakdown, OfferedService
-from tirefit.errors import Problem, UnknownService
+from tirefit.errors import (
+    BeyondHorizon,
+    HoldExpired,
+    InThePast,
+    PostCannotTakeIt,
+    Problem,
+    ServicesDoNotFit,
+    SlotNotOffered,
+    SlotTaken,
+    TimeMatchesNoSlot,
+    TooSoon,
+    UnknownService,
+)
 from tirefit.models import CarType, ServicePoint
 from tirefit.schedule import availability
 from tirefit.schedule.availability import Day, Time
@@ -21,6 +33,19 @@ from tirefit.web import filters
 from tirefit.web.forms.public import MOST_IDS, as_id
 
 STRIP_DAYS = 14
+
+# What a customer answers by choosing another time.
+TIME_IS_GONE = (
+    SlotTaken,
+    SlotNotOffered,
+    PostCannotTakeIt,
+    TimeMatchesNoSlot,
+    ServicesDoNotFit,
+    InThePast,
+    TooSoon,
+    BeyondHorizon,
+    HoldExpired,
+)
 
 
 @dataclass(frozen=True)
