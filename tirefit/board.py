@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from tirefit import clock
+from tirefit.booking.commands import needs_of
 from tirefit.database import db
 from tirefit.models import (
     LIVE,
@@ -26,7 +27,7 @@ from tirefit.models import (
     User,
 )
 from tirefit.schedule import grid
-from tirefit.schedule.availability import live, load_posts
+from tirefit.schedule.availability import live, load_posts, station_runs
 from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import Span, day_span, local_day, local_time, opening_windows
 
@@ -63,6 +64,7 @@ class Column:
     post: ServicePost
     cards: tuple[Card, ...]
     free: tuple[Span, ...]
+    places: frozenset[datetime] = frozenset()  # where the booking that is being moved could start
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,11 @@ class Day:
         return len(self.cards) - self.count("cancelled", "hold")
 
 
-def load_day(point: ServicePoint, day: date) -> Day:
-    """The board of one local day of a station, 23, 24 or 25 hours long."""
+def load_day(point: ServicePoint, day: date, moving: Booking | None = None) -> Day:
+    """The board of one local day of a station, 23, 24 or 25 hours long.
+
+    With a booking that is being moved, each post also tells where it could go: its own time counts as free.
+    """
     now, span = clock.now(), day_span(point.time_zone, day)
     posts = {post.id: post for post in point.posts}
     hours = load_hours(point)
@@ -151,6 +156,7 @@ def load_day(point: ServicePoint, day: date) -> Day:
         ]
         for post in load_posts(point.id, span)
     }
+    places = _places(point, span, now, moving) if moving else {}
     is_open = any(windows[post.id] for post in shown if post.active)
     return Day(
         point=point,
@@ -159,7 +165,11 @@ def load_day(point: ServicePoint, day: date) -> Day:
         starts_at=starts_at,
         ends_at=ends_at,
         columns=tuple(
-            _column(post, cards, windows[post.id], free.get(post.id, []), (starts_at, ends_at)) for post in shown
+            replace(
+                _column(post, cards, windows[post.id], free.get(post.id, []), (starts_at, ends_at)),
+                places=frozenset(places.get(post.id, ())),
+            )
+            for post in shown
         ),
         cards=tuple(card for card in cards if card.state != "block"),
         attention=tuple(_attention(cards, open_hours, bookings, now)),
@@ -184,6 +194,16 @@ def load_of_posts(point: ServicePoint, first_day: date, days: int) -> dict[int, 
         )
         for id, post in posts.items()
     }
+
+
+def _places(point: ServicePoint, span: Span, now: datetime, moving: Booking) -> dict[int, list[datetime]]:
+    """Where a booking could start on each post, but for where it stands already."""
+    places: dict[int, list[datetime]] = {}
+    for run in station_runs(point, span, moving.total_duration, needs_of(moving)):
+        stays = (run.service_post_id, run.starts_at) == (moving.service_post_id, moving.starts_at)
+        if run.starts_at >= now and not stays:
+            places.setdefault(run.service_post_id, []).append(run.starts_at)
+    return places
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tests import factories
 from tests.factories import ANNA, BORIS, MONDAY, booking, kyiv, sign_in
 from tirefit.board import history, load_day, load_of_posts
 from tirefit.booking.commands import Customer
-from tirefit.booking.steps import cancel_booking, transition_booking
+from tirefit.booking.steps import cancel_booking, report_late, transition_booking
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleException
 from tirefit.schedule.changes import close_day, save_template, update_post
@@ -323,7 +323,7 @@ def test_what_is_not_in_the_table_is_refused_in_words(station, board, event):
 
     assert answer.status_code == 409
     assert "С этой записью так уже нельзя" in answer.text
-    assert 'href="/board"' in answer.text
+    assert 'id="refused"' in answer.text  # and below it the day as it is now
     assert db.session.scalars(select(Booking.status)).one() == "confirmed"
 
 
@@ -443,3 +443,129 @@ def test_a_busy_board_is_quick_and_small(station, board, statements):
 
     assert len(page.data) < 120_000
     assert len(seen) <= 15, seen
+
+
+# --- taking back, and two screens at once
+
+
+def open_panel(board, made):
+    answer = board.get(f"{URL}?b={made.number}")
+    assert answer.status_code == 200
+    return answer.text
+
+
+def tap(board, made, action="transition", **fields):
+    version = re.search(r'name="version" value="(\d+)"', open_panel(board, made))
+    fields = {"version": version[1] if version else ""} | fields
+    return board.post(f"/board/zimnyaya-5/bookings/{made.number}/{action}", data=fields)
+
+
+def status_of(made):
+    db.session.rollback()
+    return db.session.get_one(Booking, made.id, populate_existing=True).status
+
+
+def test_a_wrong_tap_is_taken_back_from_the_panel(station, board, at):
+    made = booking(station, "10:00")
+    assert "Вернуть" not in open_panel(board, made)
+    tap(board, made, event="arrive")
+    assert "Вернуть" in open_panel(board, made)
+
+    answer = tap(board, made, "undo")
+
+    assert (answer.status_code, status_of(made)) == (303, "confirmed")
+    tap(board, made, event="arrive")
+    at(kyiv("09:11"))
+    assert "Вернуть" not in open_panel(board, made)
+
+
+def test_the_second_of_two_screens_is_told_and_overwrites_nothing(station, board):
+    made = booking(station, "10:00")
+    seen = made.version
+    tap(board, made, event="arrive")
+
+    answer = tap(board, made, "cancel", version=seen)
+
+    assert answer.status_code == 409
+    assert "Эту запись только что изменили" in answer.text
+    assert "Приехал" in answer.text
+    assert status_of(made) == "arrived"
+
+
+def test_a_cancelled_booking_is_brought_back_from_the_panel(station, board):
+    made = booking(station, "10:00")
+    tap(board, made, "cancel", reason="ошибка")
+
+    answer = tap(board, made, "restore")
+
+    assert (answer.status_code, status_of(made)) == (303, "confirmed")
+    assert "запись возвращена" in open_panel(board, made)
+
+
+# --- moving by tap
+
+
+def lit(page):
+    return re.findall(r'name="place" value="(\d+) ([^"]+)"', page)
+
+
+def test_only_places_that_fit_are_lit(station, board):
+    made = booking(station, "10:00", services=["Сезонная переобувка", "Балансировка"], post_number=1)  # 70 minutes
+    booking(station, "11:00", BORIS, post_number=2)
+
+    page = board.get(f"{URL}?move={made.number}").text
+
+    places = set(lit(page))
+    assert ("2", kyiv("09:40").isoformat()) in places  # 09:40–11:00
+    assert ("2", kyiv("10:20").isoformat()) not in places  # only 40 minutes until Борис
+    assert ("1", kyiv("17:00").isoformat()) not in places  # the day ends
+    assert "Перемещаем" in page
+
+
+def test_a_lit_place_moves_the_booking_there(station, board):
+    made = booking(station, "10:00", post_number=1)
+    number, moment = "2", kyiv("12:20").isoformat()
+
+    answer = tap(board, made, "move", place=f"{number} {moment}", asks="1", tell="1")
+
+    assert answer.status_code == 303
+    db.session.rollback()
+    found = db.session.get_one(Booking, made.id, populate_existing=True)
+    assert (found.post.post_number, found.starts_at) == (2, kyiv("12:20"))
+    assert "запись перенесена" in open_panel(board, made)
+
+
+def test_a_place_that_has_gone_meanwhile_changes_nothing(station, board):
+    made = booking(station, "10:00", post_number=1)
+    place = f"3 {kyiv('12:00').isoformat()}"
+    booking(station, "12:00", BORIS, post_number=3)
+
+    answer = tap(board, made, "move", place=place)
+
+    assert answer.status_code == 409
+    assert "только что заняли" in answer.text
+    db.session.rollback()
+    assert db.session.get_one(Booking, made.id, populate_existing=True).starts_at == kyiv("10:00")
+
+
+@pytest.mark.parametrize("place", ["", "2", "2 tomorrow", "x 2026-11-02T10:00+00:00", "2 2026-11-02T10:00", "\0"])
+def test_a_place_that_is_none_is_refused(station, board, place):
+    made = booking(station, "10:00")
+
+    assert tap(board, made, "move", place=place).status_code == 422
+
+
+def test_what_cannot_be_moved_is_not(station, board):
+    made = booking(station, "10:00")
+    tap(board, made, event="start")
+
+    answer = board.get(f"{URL}?move={made.number}")
+
+    assert answer.status_code == 302
+
+
+def test_whoever_is_late_and_said_so_is_shown(station, board):
+    made = booking(station, "10:00")
+    report_late(made.id, 20)
+
+    assert "опоздает на 20" in open_panel(board, made)

@@ -123,7 +123,8 @@ def reschedule_booking(
     moving in time alone keeps minutes and price.
 
     A customer gets what the list offers, not inside the station's cut-off (TooLateToChange). The station's people may
-    name a post and take any free time of it. `tell_customer` None: when the start moves by ten minutes or more.
+    name a post and take any free time of it. `tell_customer` None: when the start moves by ten minutes or more, or the
+    work changes. To another post alone is never news: the customer does not know of posts.
 
     All posts of the station are locked first, in ascending id, so that two who swap their times cannot deadlock.
     Raises SlotTaken and what else `reasons.refusal` finds, BookingChanged, WrongTransition, UnknownService.
@@ -145,9 +146,8 @@ def reschedule_booking(
     _move_time(booking, start, post_number, by_customer=by_customer)
     if _agreement(booking) == before:
         return booking
-    moved_by = abs(booking.starts_at - datetime.fromisoformat(before["starts_at"]))
-    is_news = moved_by >= TELL_FROM if tell_customer is None else tell_customer
-    is_news = is_news or by_customer
+    wants_to_tell = by_customer or (_is_news(booking, before) if tell_customer is None else tell_customer)
+    is_news = wants_to_tell and _differs_for_customer(booking, before)
     record(booking, "rescheduled" if is_news else "adjusted", before=before, actor=actor, user_id=user_id)
     if is_news:
         outbox.supersede(booking)
@@ -226,7 +226,7 @@ def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: dat
             reservation_id = reservations.take(point.id, run, "booking", token_hash=hash_of(token))
             if reservation_id is not None:
                 return reservation_id
-    raise refusal(point, starts_at, visit.total_minutes, visit.needs)
+    raise refusal(point, starts_at, visit.total_minutes, visit.needs, post_number)
 
 
 def _visit_after(
@@ -263,7 +263,7 @@ def _move_time(booking: Booking, starts_at: datetime, post_number: int | None, *
     if not on_grid:
         found = [_any_time(booking, starts_at, post_number)]
     if not any(reservations.move(booking.reservation_id, run, on_grid=on_grid) for run in found):
-        raise refusal(point, starts_at, minutes, needs)
+        raise refusal(point, starts_at, minutes, needs, post_number)
     db.session.flush()
     db.session.refresh(booking, ["service_post_id", "starts_at", "ends_at", "post", "car_type"])
 
@@ -303,6 +303,16 @@ def _agreement(booking: Booking) -> dict[str, Any]:
         "total_duration": booking.total_duration,
         "total_price": booking.total_price,
     }
+
+
+def _differs_for_customer(booking: Booking, before: dict[str, Any]) -> bool:
+    return any(before[name] != value for name, value in _agreement(booking).items() if name != "service_post_id")
+
+
+def _is_news(booking: Booking, before: dict[str, Any]) -> bool:
+    now = _agreement(booking)
+    moved_by = abs(booking.starts_at - datetime.fromisoformat(before["starts_at"]))
+    return moved_by >= TELL_FROM or any(now[name] != before[name] for name in ("total_duration", "total_price"))
 
 
 def _require_fit(hold: Hold, visit: Breakdown) -> None:

@@ -136,12 +136,18 @@ def station_runs_at(
     point: ServicePoint, starts_at: datetime, minutes: int | None, needs: Needs = ANYTHING
 ) -> list[Run]:
     """The same for the station's own people, whom notice, horizon and closed online booking do not bind."""
-    found = (
-        run
-        for post in load_posts(point.id, around(point, starts_at), needs)
-        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth)
-    )
+    found = station_runs(point, around(point, starts_at), minutes, needs)
     return best_first(run for run in found if run.starts_at == starts_at)
+
+
+def station_runs(point: ServicePoint, span: Span, minutes: int | None, needs: Needs = ANYTHING) -> list[Run]:
+    """Every run that starts within the span and that the station's own people could use."""
+    return [
+        run
+        for post in load_posts(point.id, span, needs)
+        for run in runs(post.service_post_id, post.post_number, post.slots, post.taken, minutes, post.breadth)
+        if span[0] <= run.starts_at < span[1]
+    ]
 
 
 def find_available_slots_for_duration(

@@ -103,15 +103,22 @@ def why_not(point: ServicePoint, starts_at: datetime, minutes: int | None, needs
     ]
 
 
-def refusal(point: ServicePoint, starts_at: datetime, minutes: int | None, needs: Needs = ANYTHING) -> Problem:
-    """Why nobody can start such a job at that time: the plan's validations, each with its own error.
+def refusal(
+    point: ServicePoint,
+    starts_at: datetime,
+    minutes: int | None,
+    needs: Needs = ANYTHING,
+    post_number: int | None = None,
+) -> Problem:
+    """Why nobody (or not the post that is named) can start such a job then: each validation with its own error.
 
     `slot_must_be_available`: not past (InThePast), enough notice (TooSoon), within the horizon (BeyondHorizon), offered
     at all (SlotNotOffered), on a post that can take it (PostCannotTakeIt). `booking_time_matches_slot`: a slot begins
     then (TimeMatchesNoSlot). `services_fit_in_time_slot`: the offer after it is long enough (ServicesDoNotFit).
     `no_conflicting_bookings`: nobody else has it (SlotTaken). Of several posts' reasons, the one nearest to "yes".
     """
-    reasons = {answer.reason for answer in why_not(point, starts_at, minutes, needs)}
+    answers = why_not(point, starts_at, minutes, needs)
+    reasons = {answer.reason for answer in answers if post_number in (None, answer.post_number)}
     reason = next((reason for reason in WORDS if reason in reasons), "closed")
     return WORDS[reason](
         starts_at=starts_at, minutes=minutes, lead_minutes=point.lead_minutes, horizon_days=point.horizon_days

@@ -107,7 +107,7 @@ def reserve_slot_temporarily(
         )
         if reservation_id is not None:
             return _reload(reservation_id, token)
-    raise refusal(point, starts_at, minutes, needs)
+    raise refusal(point, starts_at, minutes, needs, post_number)
 
 
 def find_hold(token: str) -> Hold | None:

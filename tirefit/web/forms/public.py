@@ -25,14 +25,9 @@ class InstantField(Field):
     data: Any  # a datetime once the form is valid
 
     def process_formdata(self, values: Sequence[str]) -> None:
-        try:
-            moment = datetime.fromisoformat(values[0])
-            if moment.tzinfo is None or moment.year not in YEARS:
-                raise ValueError
-            self.data = moment.astimezone(UTC)
-        except (IndexError, ValueError, OverflowError):
-            self.data = None
-            raise ValueError(_l("Выберите время ещё раз")) from None
+        self.data = instant_of(values[0]) if values else None
+        if self.data is None:
+            raise ValueError(_l("Выберите время ещё раз"))
 
 
 class IdsField(Field):
@@ -99,6 +94,17 @@ class PlateForm(FlaskForm):
         field.data = _or_refuse(
             field, text.plate_of(field.data or ""), _l("Введите номер буквами и цифрами, не длиннее 12 знаков")
         )
+
+
+def instant_of(value: str) -> datetime | None:
+    """A moment in ISO 8601 with its offset, in UTC; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None or moment.year not in YEARS:
+            return None
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def as_id(value: str) -> int | None:
