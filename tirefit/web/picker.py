@@ -1,6 +1,6 @@
 """What the picker shows: the choices in its address, the days, the times, and other times when one is gone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -69,6 +69,16 @@ class Menu:
     choice: Choice
     visit: Breakdown | None  # when the choice is complete and the station does it
     refusal: Problem | None  # when it is complete and the station does not
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where the picker's links and buttons lead: the same pages serve whoever books a visit and whoever moves one."""
+
+    times: Callable[..., str]  # the address of the picker; keywords become its query
+    month: Callable[..., str]  # the same, for the month page
+    take: str  # where a tapped time goes,
+    method: str  # and how
 
 
 def read_menu(point: ServicePoint, values: MultiDict[str, str]) -> Menu:

@@ -5,6 +5,7 @@ Every commit point is a plain POST that answers 303; a time that is gone answers
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, session, url_for
@@ -69,7 +70,11 @@ def calendar(slug: str) -> Answer:
     if not point.active or menu.visit is None:
         return redirect(url_for(".station", slug=slug, **menu.choice.query))
     return pages.show(
-        "public/month.html", point, menu=menu, **picker.month(point, menu.visit, request.args.get("m", ""))
+        "public/month.html",
+        point,
+        menu=menu,
+        way=_way(point),
+        **picker.month(point, menu.visit, request.args.get("m", "")),
     )
 
 
@@ -192,7 +197,13 @@ def _start(point: ServicePoint, menu: picker.Menu) -> str:
     ask_for_car = menu.choice.car_type_id is None and menu.choice.service_ids != () and not htmx.asked()
     ask_for_car = ask_for_car and request.args.keys().isdisjoint({"many", "edit"})
     return pages.show(
-        "public/start.html", point, menu=menu, many=many, ask_for_car=ask_for_car, **picker.start(point, menu)
+        "public/start.html",
+        point,
+        menu=menu,
+        many=many,
+        ask_for_car=ask_for_car,
+        way=_way(point),
+        **picker.start(point, menu),
     )
 
 
@@ -201,7 +212,13 @@ def _picker(point: ServicePoint, menu: picker.Menu, **context: Any) -> str:
     day = context.pop("day", request.args.get("d"))
     context |= picker.times(point, menu.visit, day)
     context["here"] = url_for(".station", slug=point.slug, d=day, **menu.choice.query)
-    return pages.show("public/times.html", point, menu=menu, visit=menu.visit, mine=_my_hold(point), **context)
+    context |= {"way": _way(point), "mine": _my_hold(point)}
+    return pages.show("public/times.html", point, menu=menu, visit=menu.visit, **context)
+
+
+def _way(point: ServicePoint) -> picker.Way:
+    station, calendar = (partial(url_for, page, slug=point.slug) for page in (".station", ".calendar"))
+    return picker.Way(station, calendar, take=url_for(".hold", slug=point.slug), method="post")
 
 
 def _other_times(wish: Wish, problem: Problem) -> Answer:
