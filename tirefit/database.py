@@ -111,11 +111,13 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
             raise RuntimeError(f"{func.__name__} called inside {info['command']}")
         for attempt in range(1, ATTEMPTS + 1):
             db.session.rollback()  # whatever the reader saw before is read again, under the lock
-            info.update(command=func.__name__, on_commit=[])
+            info.update(command=func.__name__, before_commit=[], on_commit=[])
             try:
                 with writers_queue(db.engine):
                     db.session.connection(execution_options=dict(WRITE))
                     result = func(*args, **kwargs)
+                    for hook in info["before_commit"]:
+                        hook()
                     db.session.commit()
             except DBAPIError as error:
                 db.session.rollback()
@@ -130,6 +132,7 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
                 raise
             finally:
                 info.pop("command", None)
+                info.pop("before_commit", None)
                 hooks = info.pop("on_commit", [])
             for hook in hooks:
                 hook()
@@ -146,6 +149,13 @@ def one_at_a_time(subject: str) -> None:
     """
     if db.engine.dialect.name == "postgresql":
         db.session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
+
+
+def before_commit(hook: Callable[[], None]) -> None:
+    """Run `hook` as the last thing of the current command, in its transaction. Asked for twice, it still runs once."""
+    hooks = db.session().info["before_commit"]
+    if hook not in hooks:
+        hooks.append(hook)
 
 
 def on_commit(hook: Callable[[], None]) -> None:

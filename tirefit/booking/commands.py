@@ -94,9 +94,9 @@ def create_booking(
         if hold is not None:
             reservations.free(hold.reservation_id)
         reservation_id = _take_time(point, visit, token, starts_at, post_number)
-    booking = _write_booking(point, visit, customer, reservation_id, locale=locale, source=source)
+    booking = write_booking(point, visit, customer, reservation_id, locale=locale, source=source)
     booking.plate, booking.notes, booking.request_hash = plate, notes, asked
-    _write_link(booking, token)
+    write_link(booking, token)
     _record_created(booking)
     outbox.write_booking_created(booking)
     return booking
@@ -206,7 +206,7 @@ def renew_link(booking_id: int) -> str:
         .values(revoked_at=clock.now())
     )
     token = new_token()
-    _write_link(booking, token)
+    write_link(booking, token)
     record(booking, "link_renewed", before={}, actor=states.CUSTOMER)
     return token
 
@@ -337,7 +337,7 @@ def _require_few_open_bookings(point: ServicePoint, customer: Customer) -> None:
         raise LimitReached(limit=point.max_open_bookings_per_contact)
 
 
-def _write_booking(
+def write_booking(
     point: ServicePoint,
     visit: Breakdown,
     customer: Customer,
@@ -346,6 +346,7 @@ def _write_booking(
     locale: str,
     source: str,
 ) -> Booking:
+    """Inside a command: the customer's record of a reservation that has been taken for them."""
     time = reservations.get(reservation_id)
     booking = Booking(
         number=new_number(),
@@ -383,7 +384,8 @@ def _write_lines(booking: Booking, visit: Breakdown) -> None:
     )
 
 
-def _write_link(booking: Booking, token: str) -> None:
+def write_link(booking: Booking, token: str) -> None:
+    """Inside a command: let this token open the booking."""
     db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=clock.now()))
 
 

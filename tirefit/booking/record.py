@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tirefit import clock
+from tirefit import clock, revisions
 from tirefit.booking.states import NEWS
 from tirefit.database import db
 from tirefit.errors import BookingChanged
@@ -42,6 +42,7 @@ def record(
     voids the letters about the version before.
     """
     booking.version += 1
+    revisions.touch(booking.service_point_id)
     booking.revision += event in NEWS
     trace = BookingEvent(
         booking_id=booking.id,

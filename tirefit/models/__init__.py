@@ -1,7 +1,15 @@
 """The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has
 one reservation while it lives."""
 
-from tirefit.models.bookings import LIVE, STATUSES, Booking, BookingEvent, BookingLink, BookingService
+from tirefit.models.bookings import (
+    LIVE,
+    STATUSES,
+    Booking,
+    BookingEvent,
+    BookingLink,
+    BookingService,
+    WaitingVisit,
+)
 from tirefit.models.letters import Notification
 from tirefit.models.people import Attempt, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
@@ -24,13 +32,15 @@ from tirefit.models.services import (
     ServicePrice,
     WheelSurcharge,
 )
-from tirefit.models.stations import PostCarType, PostService, ServicePoint, ServicePost
+from tirefit.models.stations import BayDevice, BoardRevision, PostCarType, PostService, ServicePoint, ServicePost
 
 __all__ = [
     "LIVE",
     "OVERLAP_GUARD",
     "STATUSES",
     "Attempt",
+    "BayDevice",
+    "BoardRevision",
     "Booking",
     "BookingEvent",
     "BookingLink",
@@ -57,6 +67,7 @@ __all__ = [
     "User",
     "UserRole",
     "UserSession",
+    "WaitingVisit",
     "WheelSurcharge",
     "overlap_guard_is_there",
 ]

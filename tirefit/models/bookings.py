@@ -80,6 +80,7 @@ class Booking(Base):
     wheel_inches: Mapped[int | None]
     wheel_minutes: Mapped[int] = mapped_column(default=0, server_default="0")  # of total_duration, for large wheels
     late_minutes: Mapped[int | None]  # how late the customer says they will be
+    expected_end_at: Mapped[datetime | None]  # when the work will really be over, as the bay says
     # The version the customer knows: letters and calendar files go by it.
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     # Grows with every change: whoever changes what somebody else has changed meanwhile is told so.
@@ -137,3 +138,28 @@ class BookingEvent(Base):
     event: Mapped[str]
     before: Mapped[dict[str, Any]] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class WaitingVisit(Base):
+    """A car at the gate for which no post is free: it waits in the lane until it is given a place, or drives away."""
+
+    __tablename__ = "waiting_visits"
+    __table_args__ = (
+        CheckConstraint("minutes > 0", name="minutes"),
+        CheckConstraint("booking_id IS NULL OR left_at IS NOT NULL", name="placed_has_left_the_lane"),
+        Index("ix_waiting_visits_service_point_id_arrived_at", "service_point_id", "arrived_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service_point_id: Mapped[int] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
+    nonce_hash: Mapped[str] = mapped_column(unique=True)  # of the form: sent twice, it is one car
+    car_type_id: Mapped[int] = mapped_column(ForeignKey("car_types.id", ondelete="RESTRICT"))
+    service_ids: Mapped[list[int]] = mapped_column(JSON)
+    minutes: Mapped[int]
+    plate: Mapped[str] = mapped_column(default="", server_default="")
+    customer_phone: Mapped[str] = mapped_column(default="", server_default="")
+    arrived_at: Mapped[datetime]
+    left_at: Mapped[datetime | None]
+    booking_id: Mapped[int | None] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
+
+    car_type: Mapped[CarType] = relationship(viewonly=True)

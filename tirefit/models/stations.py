@@ -1,8 +1,8 @@
 """Stations and their posts. There is no post count: posts are counted."""
 
-from datetime import date
+from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tirefit.database import Base
@@ -89,3 +89,42 @@ class PostService(Base):
 
     service_post_id: Mapped[int] = mapped_column(ForeignKey("service_posts.id", ondelete="CASCADE"), primary_key=True)
     service_id: Mapped[int] = mapped_column(ForeignKey("services.id", ondelete="CASCADE"), primary_key=True)
+
+
+class BoardRevision(Base):
+    """How often what a station's screens show has changed: they ask for this one row, and mostly for nothing else."""
+
+    __tablename__ = "board_revisions"
+
+    service_point_id: Mapped[int] = mapped_column(
+        ForeignKey("service_points.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    revision: Mapped[int]
+
+
+class BayDevice(Base):
+    """A tablet on the wall of a post. Paired once with a short code; afterwards its cookie is its right."""
+
+    __tablename__ = "bay_devices"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["service_post_id", "service_point_id"],
+            ["service_posts.id", "service_posts.service_point_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("(code_hash IS NULL) = (code_expires_at IS NULL)", name="codes_expire"),
+        Index("ix_bay_devices_service_point_id", "service_point_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service_point_id: Mapped[int]
+    service_post_id: Mapped[int]
+    code_hash: Mapped[str | None] = mapped_column(unique=True)  # until it is paired
+    code_expires_at: Mapped[datetime | None]
+    token_hash: Mapped[str | None] = mapped_column(unique=True)  # of its cookie
+    created_at: Mapped[datetime]
+    paired_at: Mapped[datetime | None]
+    last_seen_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    post: Mapped[ServicePost] = relationship(viewonly=True)

@@ -15,7 +15,7 @@ import blinker
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tirefit import clock
+from tirefit import clock, revisions
 from tirefit.database import command, db, on_commit, one_at_a_time
 from tirefit.models import LIVE, Booking, BookingLink, Notification
 from tirefit.schedule.reservations import hash_of, new_token
@@ -182,7 +182,7 @@ def mark_sent(letter_id: int, lease: str) -> bool:
 @command
 def mark_failed(letter_id: int, lease: str, error: str) -> bool:
     """It can never be delivered, and `error` says why to the people of the station."""
-    return _finish(letter_id, lease, state="failed", last_error=error[:LONGEST_ERROR])
+    return _fail(letter_id, lease, error)
 
 
 @command
@@ -193,7 +193,7 @@ def retry_later(letter_id: int, lease: str, error: str) -> bool:
         return False
     due_at = clock.now() + BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1]
     if row.attempts >= MOST_ATTEMPTS or due_at >= row.booking.starts_at:
-        return _finish(letter_id, lease, state="failed", last_error=error[:LONGEST_ERROR])
+        return _fail(letter_id, lease, error)
     return _finish(letter_id, lease, due_at=due_at, last_error=error[:LONGEST_ERROR])
 
 
@@ -261,6 +261,15 @@ def _new_link(booking: Booking, now: datetime) -> str:
     token = new_token()
     db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=now))
     return token
+
+
+def _fail(letter_id: int, lease: str, error: str) -> bool:
+    """For good: the station's screens show it."""
+    station = select(Booking.service_point_id).join(Notification, Notification.booking_id == Booking.id)
+    point_id = db.session.scalar(station.where(Notification.id == letter_id))
+    if point_id is not None:
+        revisions.touch(point_id)
+    return _finish(letter_id, lease, state="failed", last_error=error[:LONGEST_ERROR])
 
 
 def _finish(letter_id: int, lease: str, **values: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tirefit import clock
+from tirefit import clock, revisions
 from tirefit.database import command, db
 from tirefit.errors import (
     RunOutdated,
@@ -337,6 +337,7 @@ def _apply(
     done = regenerate(point, posts, *offered_days(point))
     if expected is not None and done.fingerprint != expected:
         raise ScheduleChanged(difference=done)
+    revisions.touch(point.id)
     run = ScheduleRun(
         service_point_id=point.id,
         user_id=user_id,

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
-from tirefit import clock
+from tirefit import clock, revisions
 from tirefit.database import command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
@@ -171,6 +171,7 @@ def block_time(point_id: int, post_id: int, starts_at: datetime, ends_at: dateti
     A stretch of several days becomes several reservations, none longer than a day.
     """
     lock_posts([post_id])
+    revisions.touch(point_id)
     _purge_expired(post_id, (starts_at, ends_at))
     in_the_way = [
         Reserved(*row)
@@ -201,6 +202,7 @@ def unblock(reservation_id: int) -> bool:
     if found is None or found.kind != "block":
         return False
     lock_posts([found.service_post_id])
+    revisions.touch(found.service_point_id)
     free(reservation_id)
     return True
 
