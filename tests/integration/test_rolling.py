@@ -12,6 +12,8 @@ from sqlalchemy import delete, select, update
 from tests import factories
 from tests.factories import booking, car_type, kyiv, service
 from tirefit import clock, jobs
+from tirefit.booking.commands import reschedule_booking
+from tirefit.booking.states import CUSTOMER
 from tirefit.database import command, db
 from tirefit.jobs import periodic
 from tirefit.models import ScheduleRun, ScheduleSlot, ScheduleTemplate, ServicePoint
@@ -212,6 +214,17 @@ def test_a_time_of_a_day_that_no_job_has_opened_is_held_and_booked(station):
     assert made.starts_at == kyiv("2026-11-05 10:00")
     assert whole_offer() == before, "whoever came first has opened the days for all"
     assert generate_rolling_schedule(again=True) == 0
+
+
+def test_a_booking_is_moved_to_a_day_that_no_job_has_opened(station):
+    before = whole_offer()
+    made = booking(station, "2026-11-03 10:00")
+    forget_offers()
+
+    moved = reschedule_booking(made.id, actor=CUSTOMER, starts_at=kyiv("2026-11-06 10:20"))
+
+    assert moved.starts_at == kyiv("2026-11-06 10:20")
+    assert whole_offer() == before
 
 
 def test_a_page_works_though_no_job_has_ever_run(station, client):

@@ -267,6 +267,8 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
     old = get(reservation_id)
     point_id, old_post_id, old_span = old.service_point_id, old.service_post_id, (old.starts_at, old.ends_at)
     span = (run.starts_at, run.ends_at)
+    if on_grid:
+        slots.catch_up(db.session.get_one(ServicePoint, point_id))
     _purge_expired(run.service_post_id, span)
     values = {"service_post_id": run.service_post_id, "starts_at": run.starts_at, "ends_at": run.ends_at}
     try:
