@@ -133,6 +133,11 @@ def walk_as_manager(visitor: Visitor, logins: list[Login], show: Show) -> None:
     show("templates")
     visitor.go(f"/manage/templates/{week}")
     show("week")
+    visitor.go("/manage/templates/holidays?s=levoberezhnaya")
+    show("holidays")
+    page.locator("input[name=day]").first.check()
+    expect(page.locator("#preview .closing")).to_be_visible()
+    show("holidays with preview")
     visitor.go("/manage/posts/999999")
     show("station's 404")
 

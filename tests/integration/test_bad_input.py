@@ -120,6 +120,7 @@ def test_things_of_another_station_do_not_exist(client, town, stranger, untouche
         *(f"/manage/templates/{week}{more}" for more in ("", "/preview")),
         *(f"/manage/{page}?s=zimnyaya-5" for page in ("posts", "posts/new", "posts/new/preview", "templates")),
         *(f"/manage/templates/{page}?s=zimnyaya-5" for page in ("new", "new/preview", "days-off")),
+        *(f"/manage/templates/{page}?s=zimnyaya-5" for page in ("holidays", "holidays/preview")),
         "/manage/templates/days-off/2026-11-04/open?s=zimnyaya-5",
         "/board/zimnyaya-5/2026-11-02",
         *(f"/board/zimnyaya-5/bookings/{number()}/{what}" for what in ("cancel", "transition")),
@@ -389,6 +390,7 @@ def manager_forms():
         *(f"/manage/posts/{which}{more}" for which in (post, "new") for more in ("", "/preview")),
         *(f"/manage/templates/{which}{more}" for which in (week, "new") for more in ("", "/preview")),
         "/manage/templates/days-off",
+        *(f"/manage/templates/holidays{more}" for more in ("", "/preview")),
     ]
 
 

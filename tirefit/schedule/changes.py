@@ -6,7 +6,7 @@ writes it, cuts the offer again around what is reserved, and leaves a run with b
 applies `before`. The preview is the same difference, not written. Nothing reserved is moved, shortened or lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -241,9 +241,8 @@ def save_exception(
 
     What is reserved then stays and is listed as outside. Raises WindowsInvalid, ScheduleChanged.
     """
-    return _change_exceptions(
-        point_id, first_day, last_day, post_id, _exception(windows, reason), user_id=user_id, expected=expected
-    )
+    after = _on_each(first_day, last_day, _exception(windows, reason))
+    return _change_exceptions(point_id, post_id, after, user_id, expected)
 
 
 @command
@@ -257,19 +256,46 @@ def delete_exception(
     expected: str | None = None,
 ) -> Difference:
     """Take the exceptions of these dates away: the days are again as their weekdays."""
-    return _change_exceptions(point_id, first_day, last_day, post_id, None, user_id=user_id, expected=expected)
+    return _change_exceptions(point_id, post_id, _on_each(first_day, last_day, None), user_id, expected)
 
 
 @command
 def close_day(point_id: int, day: date, reason: str = "", *, user_id: int | None = None) -> Difference:
     """Close a station on a date, whatever its weekday says."""
-    return _change_exceptions(point_id, day, day, None, _exception((), reason), user_id=user_id)
+    return _change_exceptions(point_id, None, _on_each(day, day, _exception((), reason)), user_id)
 
 
 @command
 def open_day(point_id: int, day: date, *, user_id: int | None = None) -> Difference:
     """Take a date's exception away: the day is again as its weekday."""
-    return _change_exceptions(point_id, day, day, None, None, user_id=user_id)
+    return _change_exceptions(point_id, None, _on_each(day, day, None), user_id)
+
+
+@command
+def close_days(
+    point_id: int, reasons: Mapping[date, str], *, user_id: int | None = None, expected: str | None = None
+) -> Difference | None:
+    """Close a station on several dates at once, each with its own reason: one run, undone as one.
+
+    A date that has an exception already is left as it is; None: all of them have. `expected` is what the preview
+    touched (`Difference.touched`). Raises ScheduleChanged, with the new difference, when that is no longer true.
+    """
+    _lock(point_id)
+    new = _without_exception(point_id, reasons)
+    if not new:
+        return None
+    after = {day.isoformat(): _exception((), reasons[day]) for day in new}
+    done = _change_exceptions(point_id, None, after, user_id)
+    if expected is not None and done.touched != expected:
+        raise ScheduleChanged(difference=done)
+    return done
+
+
+def preview_closed_days(point: ServicePoint, days: Iterable[date]) -> Difference:
+    """What `close_days` would do. Writes nothing."""
+    hours = load_hours(point)
+    closed: dict[tuple[int | None, date], tuple[LocalWindow, ...]] = {(None, day): () for day in days}
+    return _preview(point, replace(hours, exceptions=closed | hours.exceptions))
 
 
 def preview_exception(
@@ -382,20 +408,31 @@ def _put_back(point: ServicePoint, run: ScheduleRun, posts: Sequence[ServicePost
 
 def _change_exceptions(
     point_id: int,
-    first_day: date,
-    last_day: date | None,
     post_id: int | None,
-    state: State,
-    *,
+    after: dict[str, Any],
     user_id: int | None = None,
     expected: str | None = None,
 ) -> Difference:
-    point = db.session.get_one(ServicePoint, point_id)
-    days = [day.isoformat() for day in each_day(first_day, last_day or first_day)]
-    before = state_of_exceptions(point_id, post_id, days)
-    after = dict.fromkeys(days, state)
+    """Make the exceptions of some dates (ISO → state) what they shall be."""
+    point = _lock(point_id)
+    before = state_of_exceptions(point_id, post_id, list(after))
     put_exceptions(point_id, post_id, after)
-    return _apply(point, point.posts, "exception", {"post_id": post_id, "days": days}, before, after, user_id, expected)
+    subject = {"post_id": post_id, "days": list(after)}
+    return _apply(point, point.posts, "exception", subject, before, after, user_id, expected)
+
+
+def _lock(point_id: int) -> ServicePoint:
+    """Two managers (or two taps) change the same dates one after the other."""
+    return db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
+
+
+def _on_each(first_day: date, last_day: date | None, state: State) -> dict[str, Any]:
+    return {day.isoformat(): state for day in each_day(first_day, last_day or first_day)}
+
+
+def _without_exception(point_id: int, days: Iterable[date]) -> list[date]:
+    states = state_of_exceptions(point_id, None, [day.isoformat() for day in days])
+    return sorted(date.fromisoformat(day) for day, state in states.items() if state is None)
 
 
 def _exception(windows: Sequence[LocalWindow], reason: str) -> dict[str, Any]:

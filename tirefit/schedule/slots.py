@@ -70,8 +70,13 @@ class Difference:
     def fingerprint(self) -> str:
         """The same for a preview and for what is applied, while nobody booked or changed anything between."""
         reserved = [(each.id, each.starts_at, each.ends_at) for each in self.reserved]
-        seen = repr((self.added, self.removed, reserved))
-        return hashlib.sha256(seen.encode()).hexdigest()[:32]
+        return _hash(repr((self.added, self.removed, reserved)))
+
+    @property
+    def touched(self) -> str:
+        """The same while nobody booked or changed anything that this change touches; the rest of the offer may live."""
+        outside = [(each.id, each.starts_at, each.ends_at) for each in self.outside]
+        return _hash(repr((self.added, self.removed, outside)))
 
 
 @command
@@ -345,6 +350,10 @@ def lock_posts_for_regeneration(ids: Sequence[int]) -> list[ServicePost]:
             .execution_options(populate_existing=True)
         )
     )
+
+
+def _hash(seen: str) -> str:
+    return hashlib.sha256(seen.encode()).hexdigest()[:32]
 
 
 def pace_of(post: ServicePost) -> Pace:

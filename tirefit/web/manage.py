@@ -5,21 +5,22 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from sqlalchemy import select
 
-from tirefit import clock
+from tirefit import clock, i18n
 from tirefit.board import load_of_posts
 from tirefit.database import db
-from tirefit.errors import PostHasBookings, PostNumberTaken, WindowsInvalid
+from tirefit.errors import PostHasBookings, PostNumberTaken, ScheduleChanged, WindowsInvalid
 from tirefit.models import LIVE, Booking, ScheduleException, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.schedule import changes
+from tirefit.schedule.holidays import suggestions
 from tirefit.schedule.slots import Difference
 from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
-from tirefit.web.forms.manage import DayOffForm, PostForm, WeekForm, seen
-from tirefit.web.preview import Preview, arrange, bookings_of, count_by_post, given_up
+from tirefit.web.forms.manage import DayOffForm, HolidaysForm, PostForm, WeekForm, seen
+from tirefit.web.preview import Preview, arrange, bookings_of, closed_days, count_by_post, given_up
 
 bp = Blueprint("manage", __name__, url_prefix="/manage")
 
@@ -117,6 +118,34 @@ def close_day(point: ServicePoint) -> ResponseReturnValue:
 @policy.manager_of(load.asked_point)
 def open_day(point: ServicePoint, day: date) -> ResponseReturnValue:
     flash(_applied(changes.open_day(point.id, day, user_id=policy.my_id())))
+    return redirect(url_for(".templates", s=point.slug), 303)
+
+
+@bp.get("/templates/holidays")
+@policy.manager_of(load.asked_point)
+def holidays(point: ServicePoint) -> ResponseReturnValue:
+    return _holidays_page(point, HolidaysForm(suggestions(point, i18n.language()), formdata=None))
+
+
+@bp.post("/templates/holidays/preview")
+@policy.manager_of(load.asked_point)
+def preview_holidays(point: ServicePoint) -> ResponseReturnValue:
+    form = HolidaysForm(suggestions(point, i18n.language()))
+    status = 200 if form.validate() else 422
+    return _holidays_page(point, form), status
+
+
+@bp.post("/templates/holidays")
+@policy.manager_of(load.asked_point)
+def close_on_holidays(point: ServicePoint) -> ResponseReturnValue:
+    form = HolidaysForm(suggestions(point, i18n.language()))
+    if not form.validate():
+        return _holidays_page(point, form), 422
+    try:
+        done = changes.close_days(point.id, form.reasons, user_id=policy.my_id(), expected=form.seen.data or "")
+    except ScheduleChanged as problem:
+        return _holidays_page(point, form, look_again=True), problem.status
+    flash(_applied(done) if done else _("Эти дни уже закрыты."))
     return redirect(url_for(".templates", s=point.slug), 303)
 
 
@@ -247,6 +276,18 @@ def _booked_days(point: ServicePoint) -> dict[date, int]:
     )
     days = [local_day(point.time_zone, start) for start in db.session.scalars(starts)]
     return {day: days.count(day) for day in set(days)}
+
+
+def _holidays_page(point: ServicePoint, form: HolidaysForm, **context: Any) -> str:
+    """The checklist, and beside it what closing the ticked days touches."""
+    closed, difference = [], None
+    if ticked := form.ticked:
+        difference = changes.preview_closed_days(point, ticked)
+        closed = closed_days(difference, point, ticked)
+    country = get_locale().territories.get(point.country, point.country)
+    return render_template(
+        "manage/holidays.html", point=point, form=form, country=country, closed=closed, difference=difference, **context
+    )
 
 
 def _columns(form: PostForm) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The difference itself comes from schedule.slots and is the one that applying wri
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -117,6 +118,24 @@ def count_by_post(difference: Difference, first_day: date, point: ServicePoint) 
         added, removed = of(difference.added, post.id), of(gone, post.id)
         counts[post.id] = (kept + removed, kept + added, added, removed)
     return counts
+
+
+@dataclass(frozen=True)
+class ClosedDay:
+    """What closing one day does: how many free slots go, and the bookings that stay for people to decide."""
+
+    date: date
+    gone: int
+    bookings: tuple[Booking, ...]
+
+
+def closed_days(difference: Difference, point: ServicePoint, days: Iterable[date]) -> list[ClosedDay]:
+    """The same difference, by the days that are to be closed."""
+    gone = Counter(local_day(point.time_zone, cell[0]) for cell in given_up(difference))
+    outside: dict[date, list[Booking]] = {}
+    for booking in bookings_of(difference.outside):
+        outside.setdefault(local_day(point.time_zone, booking.starts_at), []).append(booking)
+    return [ClosedDay(day, gone[day], tuple(outside.get(day, ()))) for day in sorted(days)]
 
 
 def given_up(difference: Difference) -> list[Cell]:

@@ -8,10 +8,21 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, DateField, Field, HiddenField, RadioField, SelectChoice, StringField, ValidationError
+from wtforms import (
+    BooleanField,
+    DateField,
+    Field,
+    HiddenField,
+    RadioField,
+    SelectChoice,
+    SelectMultipleField,
+    StringField,
+    ValidationError,
+)
 from wtforms.validators import InputRequired
 
 from tirefit.models import ScheduleTemplate, ServicePost
+from tirefit.schedule.holidays import Suggestion
 from tirefit.schedule.slots import LONGEST, SHORTEST
 from tirefit.web.forms.text import fit
 
@@ -220,3 +231,31 @@ class DayOffForm(FlaskForm):
     def validate_day(self, field: Field) -> None:
         if field.data is None or not self.today <= field.data <= self.today + FARTHEST:
             raise ValidationError(_l("Выберите дату от сегодня и не дальше двух лет"))
+
+
+class HolidaysForm(FlaskForm):
+    """Which of the suggested holidays the station is to be closed on. `seen`: what the preview said that touches."""
+
+    day = SelectMultipleField(_l("Праздники"), validate_choice=False)
+    seen = HiddenField()
+
+    def __init__(self, offered: Sequence[Suggestion], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.offered = offered
+
+    @property
+    def ticked(self) -> list[date]:
+        """Those of the ticked days that are not settled yet."""
+        sent = set(self.day.data or ())
+        return [each.day for each in self.offered if each.day.isoformat() in sent and not each.is_settled]
+
+    @property
+    def reasons(self) -> dict[date, str]:
+        ticked = set(self.day.data or ())
+        return {each.day: each.name for each in self.offered if each.day.isoformat() in ticked}
+
+    def validate_day(self, field: Field) -> None:
+        if not self.reasons:
+            raise ValidationError(_l("Отметьте хотя бы один день"))
+        if len(self.reasons) < len(set(field.data)):
+            raise ValidationError(_l("Этих дней в списке нет. Отметьте дни заново"))
