@@ -17,7 +17,7 @@ from tirefit.booking.durations import Breakdown, calculate_booking_duration
 from tirefit.booking.record import load_for_change, record, require_version
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import SlotTaken, WrongTransition
-from tirefit.models import LIVE, Booking, ServicePoint, WaitingVisit
+from tirefit.models import LIVE, PROBLEMS, Booking, BookingEvent, ServicePoint, WaitingVisit
 from tirefit.schedule import reservations
 from tirefit.schedule.availability import A_DAY, Needs, around, load_abilities, load_reserved
 from tirefit.schedule.grid import Span, a_stretch, gaps
@@ -158,11 +158,14 @@ def extend_visit(
     """The work takes so many minutes longer than its time (or than was expected last).
 
     The post's time after it is taken as far as it is free; nobody is moved. What comes after it on the post is shown as
-    delayed (`delays`), for people to decide. Raises WrongTransition when the car is not here, BookingChanged.
+    delayed (`delays`), for people to decide. The same tap twice is one, where the screen says which version it saw.
+    Raises WrongTransition when the car is not here, BookingChanged.
     """
     booking = load_for_change(booking_id)
     if booking.status not in ("arrived", "in_progress") or minutes not in EXTENSIONS:
         raise WrongTransition(event="extend", status=booking.status)
+    if _is_the_same_tap(booking, "extended", user_id, seen_version):
+        return booking
     require_version(booking, seen_version)
     assert booking.reservation_id is not None
     before = {"ends_at": booking.ends_at, "expected_end_at": booking.expected_end_at}
@@ -175,6 +178,27 @@ def extend_visit(
         if reservations.move(booking.reservation_id, run, on_grid=False):
             db.session.refresh(booking, ["ends_at"])
     record(booking, "extended", before=before, actor=states.USER, user_id=user_id)
+    return booking
+
+
+@command
+def report_problem(
+    booking_id: int, problem: str, *, user_id: int | None = None, seen_version: int | None = None
+) -> Booking:
+    """The bay cannot go on as planned, and says why (one of PROBLEMS): the board shows it. "": it can go on.
+
+    The booking's next step, or another place for it, ends the problem too. The same tap twice is one. Raises
+    WrongTransition when the visit is over (or has not been confirmed), BookingChanged.
+    """
+    booking = load_for_change(booking_id)
+    if booking.status not in ("confirmed", "arrived", "in_progress") or problem not in ("", *PROBLEMS):
+        raise WrongTransition(event="problem", status=booking.status)
+    if booking.problem != problem:
+        require_version(booking, seen_version)
+        before = {"problem": booking.problem}
+        booking.problem = problem
+        event = "problem" if problem else "problem_solved"
+        record(booking, event, before=before, actor=states.USER, user_id=user_id)
     return booking
 
 
@@ -228,6 +252,16 @@ def _first_gap(windows: Sequence[Span], taken: Sequence[Span], minutes: int) -> 
             if end - start >= minutes * MINUTE:
                 return start
     return None
+
+
+def _is_the_same_tap(booking: Booking, event: str, user_id: int | None, seen_version: int | None) -> bool:
+    """Is all that has happened since the screen was loaded the very thing that it asks for?"""
+    if seen_version is None or booking.version != seen_version + 1:
+        return False
+    last = db.session.scalars(
+        select(BookingEvent).where(BookingEvent.booking_id == booking.id).order_by(BookingEvent.id.desc()).limit(1)
+    ).one()
+    return last.event == event and last.user_id == user_id
 
 
 def _next_start(booking: Booking) -> datetime | None:

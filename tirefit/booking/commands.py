@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 from tirefit import clock, limits
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
-from tirefit.booking.record import load_for_change, record, require_version
+from tirefit.booking.record import end_problem, load_for_change, record, require_version
 from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
@@ -148,6 +148,7 @@ def reschedule_booking(
         return booking
     wants_to_tell = by_customer or (_is_news(booking, before) if tell_customer is None else tell_customer)
     is_news = wants_to_tell and _differs_for_customer(booking, before)
+    before |= end_problem(booking)
     record(booking, "rescheduled" if is_news else "adjusted", before=before, actor=actor, user_id=user_id)
     if is_news:
         outbox.supersede(booking)

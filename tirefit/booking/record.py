@@ -57,6 +57,14 @@ def record(
     return trace
 
 
+def end_problem(booking: Booking) -> dict[str, str]:
+    """Whoever moves a booking on, or elsewhere, has dealt with what stood in its way; → what it was, for the trace."""
+    if not booking.problem:
+        return {}
+    was, booking.problem = booking.problem, ""
+    return {"problem": was}
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON keeps it: instants in ISO 8601."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

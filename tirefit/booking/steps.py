@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tirefit import clock
 from tirefit.booking import states
-from tirefit.booking.record import load_for_change, record, require_version
+from tirefit.booking.record import end_problem, load_for_change, record, require_version
 from tirefit.database import command, db
 from tirefit.errors import (
     InThePast,
@@ -163,7 +163,7 @@ def can_undo(booking: Booking) -> datetime | None:
 
 
 def _step(booking: Booking, target: str, event: str, actor: str, user_id: int | None) -> None:
-    before: dict[str, Any] = {"status": booking.status}
+    before: dict[str, Any] = {"status": booking.status} | end_problem(booking)
     booking.status = target
     if moment := MOMENTS.get(target):
         before[moment] = getattr(booking, moment)
@@ -186,6 +186,8 @@ def _step_back(booking: Booking, step: BookingEvent, event: str, actor: str, use
     if booking.reservation_id is None:
         booking.reservation_id = _take_again(booking)
     booking.status = step.before["status"]
+    if problem := step.before.get("problem"):
+        before["problem"], booking.problem = booking.problem, problem
     record(booking, event, before=before, actor=actor, user_id=user_id)
     db.session.flush()
 

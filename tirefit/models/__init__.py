@@ -3,6 +3,7 @@ one reservation while it lives."""
 
 from tirefit.models.bookings import (
     LIVE,
+    PROBLEMS,
     STATUSES,
     Booking,
     BookingEvent,
@@ -37,6 +38,7 @@ from tirefit.models.stations import BayDevice, BoardRevision, PostCarType, PostS
 __all__ = [
     "LIVE",
     "OVERLAP_GUARD",
+    "PROBLEMS",
     "STATUSES",
     "Attempt",
     "BayDevice",

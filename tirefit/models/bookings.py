@@ -13,6 +13,7 @@ from tirefit.models.stations import ServicePoint, ServicePost
 LIVE = ("pending", "confirmed", "arrived", "in_progress")
 STATUSES = (*LIVE, "completed", "cancelled_by_customer", "cancelled_by_station", "no_show")
 SOURCES = ("online", "staff", "walk_in", "api")
+PROBLEMS = ("another_post", "no_part", "customer_refused", "breakdown")  # what a bay reports
 
 
 def _in(values: tuple[str, ...]) -> str:
@@ -47,6 +48,7 @@ class Booking(Base):
         CheckConstraint("total_duration > 0", name="total_duration"),
         CheckConstraint("late_minutes BETWEEN 1 AND 120", name="late_minutes"),
         CheckConstraint("wheel_inches BETWEEN 8 AND 40", name="wheel_inches"),
+        CheckConstraint(f"problem IN {_in(('', *PROBLEMS))}", name="problem"),
         UniqueConstraint("reservation_id"),
         Index("ix_bookings_service_point_id_starts_at", "service_point_id", "starts_at"),
         Index("ix_bookings_customer_phone", "customer_phone"),
@@ -81,6 +83,9 @@ class Booking(Base):
     wheel_minutes: Mapped[int] = mapped_column(default=0, server_default="0")  # of total_duration, for large wheels
     late_minutes: Mapped[int | None]  # how late the customer says they will be
     expected_end_at: Mapped[datetime | None]  # when the work will really be over, as the bay says
+    problem: Mapped[str] = mapped_column(
+        default="", server_default=""
+    )  # what stands in the way of the work, if anything
     # The version the customer knows: letters and calendar files go by it.
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     # Grows with every change: whoever changes what somebody else has changed meanwhile is told so.
