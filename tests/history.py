@@ -21,9 +21,11 @@ VERSIONS = ROOT / "migrations" / "versions"
 def app_on(url: str, instance: Path) -> Iterator[None]:
     app = create_app(TESTING=True, DATABASE_URL=url, INSTANCE_PATH=str(instance))
     with app.app_context():
-        yield
-        db.session.remove()
-        db.engine.dispose()
+        try:
+            yield
+        finally:
+            db.session.remove()
+            db.engine.dispose()
 
 
 def alembic_config() -> Config:

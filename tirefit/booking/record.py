@@ -10,19 +10,24 @@ from tirefit import clock, revisions
 from tirefit.booking.states import NEWS
 from tirefit.database import db
 from tirefit.errors import BookingChanged
-from tirefit.models import Booking, BookingEvent, ServicePost
-from tirefit.schedule import reservations
+from tirefit.models import Booking, BookingEvent, ServicePoint, ServicePost
+from tirefit.schedule import reservations, slots
 
 
 def load_for_change(booking_id: int, *, all_posts: bool = False) -> Booking:
     """The booking as it is now, locked after its post (or all posts of its station, where it may go to another).
 
-    Posts first, in ascending id, and then the booking: the one order in which everybody locks.
+    The station where days must be opened, posts in ascending id, the booking: the one order in which everybody locks.
     """
     mine = select(Booking.service_post_id).where(Booking.id == booking_id)
     if all_posts:
-        station = select(Booking.service_point_id).where(Booking.id == booking_id).scalar_subquery()
-        mine = select(ServicePost.id).where(ServicePost.service_point_id == station)
+        point = db.session.scalars(
+            select(ServicePoint)
+            .join(Booking, Booking.service_point_id == ServicePoint.id)
+            .where(Booking.id == booking_id)
+        ).one()
+        slots.catch_up(point)  # it may go to a day that is offered, and that the nightly job has not written
+        mine = select(ServicePost.id).where(ServicePost.service_point_id == point.id)
     reservations.lock_posts(list(db.session.scalars(mine)))
     return db.session.get_one(Booking, booking_id, populate_existing=True, with_for_update=True)
 

@@ -32,6 +32,7 @@ from tirefit.schedule.slots import (
     difference,
     load_hours,
     lock_posts_for_regeneration,
+    lock_station,
     offered_days,
     pace_of,
     regenerate,
@@ -79,7 +80,7 @@ def create_post(
     user_id: int | None = None,
 ) -> ServicePost:
     """Add a post to a station and offer its time. Raises PostNumberTaken, SlotDurationOutOfRange."""
-    point = db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
+    point = lock_station(point_id)
     require_length(slot_duration)
     require_free_number(point_id, post_number)
     post = ServicePost(service_point_id=point_id, post_number=post_number, slot_duration=slot_duration)
@@ -109,6 +110,7 @@ def update_post(
     ScheduleChanged (with the new difference) when that is no longer true, PostNumberTaken, SlotDurationOutOfRange, and
     PostHasBookings (with the times) when a post that is to be switched off still has time reserved ahead.
     """
+    point = lock_station(db.session.get_one(ServicePost, post_id).service_point_id)
     post = lock_posts_for_regeneration([post_id])[0]
     before = state_of_post(post)
     after: dict[str, Any] = {
@@ -126,7 +128,7 @@ def update_post(
         }
     after = before | after
     put_post(post, after)
-    return _apply(post.service_point, [post], "post", {"post_id": post_id}, before, after, user_id, expected)
+    return _apply(point, [post], "post", {"post_id": post_id}, before, after, user_id, expected)
 
 
 def preview_post_schedule(
@@ -173,7 +175,7 @@ def save_template(
     """
     _require_windows(windows)
     _require_order(valid_from, valid_until)
-    point = db.session.get_one(ServicePoint, point_id)
+    point = lock_station(point_id)
     if template_id is None:
         template = ScheduleTemplate(service_point_id=point_id, name=name)
         db.session.add(template)
@@ -196,8 +198,7 @@ def save_template(
 @command
 def delete_template(template_id: int, *, user_id: int | None = None, expected: str | None = None) -> Difference:
     """Take a week or a season away; what lies under it holds again."""
-    template = db.session.get_one(ScheduleTemplate, template_id)
-    point = db.session.get_one(ServicePoint, template.service_point_id)
+    point = lock_station(db.session.get_one(ScheduleTemplate, template_id).service_point_id)
     before = state_of_template(template_id)
     put_template(point.id, template_id, None)
     return _apply(point, point.posts, "template", {"template_id": template_id}, before, None, user_id, expected)
@@ -280,7 +281,7 @@ def close_days(
     A date that has an exception already is left as it is; None: all of them have. `expected` is what the preview
     touched (`Difference.touched`). Raises ScheduleChanged, with the new difference, when that is no longer true.
     """
-    _lock(point_id)
+    lock_station(point_id)
     new = _without_exception(point_id, reasons)
     if not new:
         return None
@@ -331,7 +332,7 @@ def undo_run(run_id: int, *, user_id: int | None = None) -> Difference:
     run = db.session.get_one(ScheduleRun, run_id, with_for_update=True, populate_existing=True)
     if run.service_point_id is None or run.undone_at or run.created_at < clock.now() - UNDO_WITHIN:
         raise RunOutdated()
-    point = db.session.get_one(ServicePoint, run.service_point_id)
+    point = lock_station(run.service_point_id)
     posts: Sequence[ServicePost] = point.posts
     if run.kind == "post":
         posts = lock_posts_for_regeneration([run.subject["post_id"]])
@@ -414,16 +415,11 @@ def _change_exceptions(
     expected: str | None = None,
 ) -> Difference:
     """Make the exceptions of some dates (ISO → state) what they shall be."""
-    point = _lock(point_id)
+    point = lock_station(point_id)
     before = state_of_exceptions(point_id, post_id, list(after))
     put_exceptions(point_id, post_id, after)
     subject = {"post_id": post_id, "days": list(after)}
     return _apply(point, point.posts, "exception", subject, before, after, user_id, expected)
-
-
-def _lock(point_id: int) -> ServicePoint:
-    """Two managers (or two taps) change the same dates one after the other."""
-    return db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True})
 
 
 def _on_each(first_day: date, last_day: date | None, state: State) -> dict[str, Any]:

@@ -267,8 +267,6 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
     old = get(reservation_id)
     point_id, old_post_id, old_span = old.service_point_id, old.service_post_id, (old.starts_at, old.ends_at)
     span = (run.starts_at, run.ends_at)
-    if on_grid:
-        slots.catch_up(db.session.get_one(ServicePoint, point_id))
     _purge_expired(run.service_post_id, span)
     values = {"service_post_id": run.service_post_id, "starts_at": run.starts_at, "ends_at": run.ends_at}
     try:
@@ -294,8 +292,8 @@ def get(reservation_id: int) -> Reservation:
 def free(reservation_id: int) -> None:
     """Inside a command (and after a booking has let go of it): the time is free at once.
 
-    If it was not made of today's slots (an older slot length), the post's day is cut again. Already gone: nothing to
-    do.
+    If it was not made of today's slots (an older slot length), the post's day is cut again; a hold has never shaped
+    the offer, and its end does not either. Already gone: nothing to do.
     """
     gone = db.session.execute(
         delete(Reservation)
@@ -305,9 +303,10 @@ def free(reservation_id: int) -> None:
             Reservation.service_post_id,
             Reservation.starts_at,
             Reservation.ends_at,
+            Reservation.kind,
         )
     ).one_or_none()
-    if gone is None:
+    if gone is None or gone.kind == "hold":
         return
     span = (gone.starts_at, gone.ends_at)
     if not _is_offered(gone.service_point_id, gone.service_post_id, span):

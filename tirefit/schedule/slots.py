@@ -83,13 +83,13 @@ class Difference:
 def generate_slots_for_post(post_id: int, first_day: date, last_day: date) -> Difference:
     """Make one post's offer on these local days what its hours, its slot length and its reservations say."""
     post = db.session.get_one(ServicePost, post_id)
-    return regenerate(post.service_point, [post], first_day, last_day)
+    return regenerate(lock_station(post.service_point_id), [post], first_day, last_day)
 
 
 @command
 def generate_slots_from_template(point_id: int, first_day: date, last_day: date) -> Difference:
     """The same for every post of a station, each at its own length."""
-    point = db.session.get_one(ServicePoint, point_id)
+    point = lock_station(point_id)
     return regenerate(point, point.posts, first_day, last_day)
 
 
@@ -100,7 +100,8 @@ def regenerate_post_schedule(post_id: int) -> Difference:
     Running it twice writes nothing.
     """
     post = db.session.get_one(ServicePost, post_id)
-    return regenerate(post.service_point, [post], *offered_days(post.service_point))
+    point = lock_station(post.service_point_id)
+    return regenerate(point, [post], *offered_days(point))
 
 
 def generate_rolling_schedule(
@@ -198,7 +199,7 @@ def unwritten(point_id: int, span: Span) -> list[Cell]:
     last = min(last, local_day(point.time_zone, span[1]) + A_DAY)
     if first > last:
         return []
-    paces, hours = [pace_of(post) for post in point.posts], load_hours(point, since=first - A_DAY)
+    paces, hours = [pace_of(post) for post in point.posts], load_hours(point, since=first - 2 * A_DAY)
     return list(difference(point, paces, hours, first, last).added)
 
 
@@ -221,14 +222,15 @@ def _missing_days(point: ServicePoint, days: int | None = None, again: bool = Fa
 
 def heal(point_id: int, post_id: int, span: Span) -> None:
     """Inside a command: reserved time that is not made of slots has come or gone; cut the days it lies on again."""
-    point = db.session.get_one(ServicePoint, point_id)
+    posts = lock_posts_for_regeneration([post_id])
+    point = db.session.get_one(ServicePoint, point_id, populate_existing=True)  # days may just have been opened
     if point.slots_until is None:
         return
     # The gap that the time is part of may begin the evening before and end the morning after.
     first = local_day(point.time_zone, span[0]) - A_DAY
     last = min(local_day(point.time_zone, span[1]) + A_DAY, point.slots_until)
     if first <= last:
-        regenerate(point, lock_posts_for_regeneration([post_id]), first, last)
+        regenerate(point, posts, first, last)
 
 
 def offered_days(point: ServicePoint) -> Days:
@@ -273,7 +275,7 @@ def regenerate(point: ServicePoint, posts: Iterable[ServicePost], first_day: dat
     Takes the posts FOR UPDATE first: whoever is taking time of them has finished and is seen, or waits and then sees.
     """
     locked = lock_posts_for_regeneration([post.id for post in posts])
-    hours = load_hours(point, since=first_day - A_DAY)
+    hours = load_hours(point, since=first_day - 2 * A_DAY)
     found = difference(point, [pace_of(post) for post in locked], hours, first_day, last_day)
     if found.removed:
         db.session.execute(
@@ -310,10 +312,11 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
     limits: dict[int, datetime] = {}
     outside: list[Reserved] = []
     for post in posts:
-        bounds = opening_windows(hours, post.id, first_day - A_DAY, beyond)
+        # A night before the evening before decides when that one's hours begin, and so where their slots do.
+        bounds = opening_windows(hours, post.id, first_day - 2 * A_DAY, beyond)
         limit = limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in bounds)])
         # One day more: what is reserved across its midnight is seen to be made of whole cells only together with it.
-        windows = opening_windows(hours, post.id, first_day - A_DAY, beyond + A_DAY)
+        windows = opening_windows(hours, post.id, first_day - 2 * A_DAY, beyond + A_DAY)
         of_post = [found for found in reserved if found.service_post_id == post.id]
         if post.active:
             # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
@@ -337,6 +340,14 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
         reserved=tuple(found for found in reserved if start <= found.starts_at < end),
         outside=tuple(outside),
     )
+
+
+def lock_station(point_id: int) -> ServicePoint:
+    """The station as it now is, before its posts: its rules are changed, and its days opened, by one at a time.
+
+    Else a change would not see the day that is just being opened by the old rules. Customers do not wait for this.
+    """
+    return db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
 def lock_posts_for_regeneration(ids: Sequence[int]) -> list[ServicePost]:

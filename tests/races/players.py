@@ -1,0 +1,137 @@
+"""A crowd of processes, each with a database connection of its own, that do at once what they are told.
+
+    with crowd(url, folder, 3) as (anna, boris, olga):
+        answers = together({anna: ("hold", {...}), olga: ("length", {...})})
+
+An answer is what the command gave, or {"refused": code}; anything but a refusal ends the test.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from tirefit.config import ROOT
+
+Order = tuple[str, dict[str, Any]]
+
+# The engine with the look only before the insert: a change of the offer in between goes unseen.
+WITHOUT_THE_SECOND_LOOK = "--without-the-second-look"
+
+
+class Player:
+    def __init__(self, url: str, folder: Path, *arguments: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TIREFIT_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *arguments],
+            cwd=ROOT,
+            env=clean | {"TIREFIT_DATABASE_URL": url, "TIREFIT_INSTANCE_PATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self, order: Order) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, "a player has ended; what went wrong stands above"
+        return json.loads(line)
+
+
+@contextlib.contextmanager
+def crowd(url: str, folder: Path, size: int, *arguments: str) -> Iterator[list[Player]]:
+    players = [Player(url, folder, *arguments) for _ in range(size)]
+    try:
+        for player in players:
+            assert player.answer() == "ready"
+        yield players
+    finally:
+        dismiss(players)
+
+
+def dismiss(players: Iterable[Player]) -> None:
+    """The orders end, and so do the players."""
+    for player in players:
+        if player.process.poll() is None:
+            player.process.communicate(timeout=30)
+
+
+def together(orders: Mapping[Player, Order]) -> dict[Player, Any]:
+    """Everybody at once; → everybody's answer."""
+    for player, order in orders.items():
+        player.tell(order)
+    return {player: player.answer() for player in orders}
+
+
+def play() -> None:
+    """What a player's process does: one order a line, until there are no more."""
+    from tests import factories
+    from tirefit import create_app
+    from tirefit.booking.commands import create_booking
+    from tirefit.database import db
+    from tirefit.errors import Problem
+    from tirefit.schedule import changes, reservations, slots
+
+    if WITHOUT_THE_SECOND_LOOK in sys.argv:
+        reservations._is_offered = lambda *span: True
+
+    def hold(point, at, minutes, token):
+        start = datetime.fromisoformat(at)
+        return reservations.reserve_slot_temporarily(point, start, minutes, token).reservation_id
+
+    def book(point, at, services, car, token):
+        start = datetime.fromisoformat(at)
+        return create_booking(point, services, car, factories.ANNA, token=token, starts_at=start).reservation_id
+
+    def length(post, number, minutes):
+        return seen(
+            changes.update_post(post, post_number=number, slot_duration=minutes, name="", description="", active=True)
+        )
+
+    def confirm(**wish):
+        return book(**wish)
+
+    def season(point, windows, first, last, template):
+        first, last = first and date.fromisoformat(first), last and date.fromisoformat(last)
+        about = {"name": "Сезон", "template_id": template, "valid_from": first, "valid_until": last}
+        return seen(changes.save_template(point, [tuple(window) for window in windows], **about))
+
+    def drop(template):
+        return seen(changes.delete_template(template))
+
+    def close(point, day):
+        return seen(changes.close_day(point, date.fromisoformat(day)))
+
+    def roll():
+        slots.generate_rolling_schedule()
+        return []
+
+    def seen(difference):
+        return [each.id for each in difference.reserved]
+
+    known = {each.__name__: each for each in (hold, book, confirm, length, season, drop, close, roll)}
+    with create_app().app_context():
+        factories.car_type()  # connected, and everything imported
+        db.session.rollback()
+        print(json.dumps("ready"), flush=True)
+        for line in sys.stdin:
+            name, arguments = json.loads(line)
+            try:
+                answer = known[name](**arguments)
+            except Problem as problem:
+                answer = {"refused": problem.code}
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    play()
