@@ -45,6 +45,7 @@ class Customer:
 
     port: int
     cookies: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     page: str = ""  # the last one, whose forms are used
 
     def get(self, path: str) -> Answer:
@@ -54,7 +55,7 @@ class Customer:
         return self.ask("POST", path, urlencode(fields))
 
     def ask(self, method: str, path: str, body: str | None = None) -> Answer:
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        headers = self.headers | {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
@@ -74,7 +75,7 @@ class Customer:
         return re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', fields)
 
     def same_browser_again(self) -> "Customer":
-        return Customer(self.port, dict(self.cookies), self.page)
+        return Customer(self.port, dict(self.cookies), dict(self.headers), self.page)
 
 
 def all_at_once(
@@ -110,10 +111,13 @@ class Station:
 def serving(
     new_database: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> Callable[..., contextlib.AbstractContextManager[Station]]:
-    """`with serving("sqlite", prepare, program) as station:` fills a new database and serves it."""
+    """`with serving("sqlite", prepare, program) as station:` fills a new database and serves it.
+
+    Further settings are given as they stand in the environment.
+    """
 
     @contextlib.contextmanager
-    def serve(dialect: str, prepare: Callable[[], None], program: str) -> Iterator[Station]:
+    def serve(dialect: str, prepare: Callable[[], None], program: str, **more: str) -> Iterator[Station]:
         url, port = new_database(dialect), free_port()
         with app_on(url, tmp_path):
             prepare()
@@ -127,7 +131,7 @@ def serving(
         server = subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=ROOT,
-            env=clean | settings,
+            env=clean | settings | more,
             start_new_session=True,
             preexec_fn=runner.die_with(os.getpid(), signal.SIGTERM),
         )
