@@ -81,6 +81,7 @@ class PostAbility:
     takes_services: bool
     takes_wheel: bool
     breadth: int
+    service_point_id: int
 
     @property
     def is_able(self) -> bool:
@@ -106,6 +107,11 @@ class Reserved(NamedTuple):
         return [getattr(Reservation, name) for name in cls._fields]
 
 
+AbilitySelect = Select[int, int, int, bool, bool, bool, bool, int]
+SlotsByPost = dict[int, list[Span]]
+ReservedByPost = dict[int, list[Reserved]]
+
+
 @dataclass(frozen=True)
 class PostTime:
     """A post's slots and live reservations in some stretch of time, both sorted."""
@@ -129,7 +135,7 @@ def available_at_time(
     if not start <= starts_at < end:
         return []
     posts = load_posts(point.id, around(point, starts_at), needs)
-    return best_first(_runs_of(point, posts, (starts_at, starts_at + timedelta.resolution), minutes))
+    return best_first(bookable_runs_of(point, posts, (starts_at, starts_at + timedelta.resolution), minutes))
 
 
 def station_runs_at(
@@ -164,7 +170,7 @@ def days(point: ServicePoint, first_day: date, count: int, minutes: int | None, 
     span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     posts = load_posts(point.id, span, needs)
     offered = sorted({start for post in posts for start, _ in post.slots})
-    times = as_times(_runs_of(point, posts, span, minutes))
+    times = as_times(bookable_runs_of(point, posts, span, minutes))
     starts = [time.starts_at for time in times]
     found = []
     for day in each_day(first_day, last_day):
@@ -228,6 +234,10 @@ def bookable_span(point: ServicePoint) -> Span:
 def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostTime]:
     """Slots and live reservations, as columns, of those posts that can take such a job, round this time."""
     slots, reserved = load_slots(point_id, span), load_reserved(point_id, span, needs.moving)
+    return able_posts(load_abilities(point_id, needs), slots, reserved)
+
+
+def able_posts(abilities: Iterable[PostAbility], slots: SlotsByPost, reserved: ReservedByPost) -> list[PostTime]:
     return [
         PostTime(
             post.service_post_id,
@@ -236,13 +246,13 @@ def load_posts(point_id: int, span: Span, needs: Needs = ANYTHING) -> list[PostT
             tuple(slots.get(post.service_post_id, ())),
             tuple(found.span for found in reserved.get(post.service_post_id, ())),
         )
-        for post in load_abilities(point_id, needs)
+        for post in abilities
         if post.is_able
     ]
 
 
 # The statements below are made once, when the program starts: to make one anew costs more than to ask it. And they
-# are made of tables: rows that become no objects need nothing of the ORM.
+# are made of tables: rows that become no objects need nothing of the ORM. schedule.cities makes them for many stations.
 _slot, _reservation, _post = (model.__table__.c for model in (ScheduleSlot, Reservation, ServicePost))
 
 
@@ -251,57 +261,74 @@ def live(now: datetime | BindParameter[datetime] | None = None) -> ColumnElement
     return or_(_reservation.expires_at.is_(None), _reservation.expires_at > (clock.now() if now is None else now))
 
 
-SLOTS = (
-    select(_slot.service_post_id, _slot.starts_at, _slot.ends_at)
-    .where(
-        _slot.service_point_id == bindparam("point_id"),
-        _slot.starts_at >= bindparam("start"),
-        _slot.starts_at < bindparam("end"),
+def slots_of(stations: ColumnElement[bool]) -> Select[int, datetime, datetime]:
+    """One range of the primary key (station, start, post)."""
+    return (
+        select(_slot.service_post_id, _slot.starts_at, _slot.ends_at)
+        .where(stations, _slot.starts_at >= bindparam("start"), _slot.starts_at < bindparam("end"))
+        .order_by(_slot.starts_at)
     )
-    .order_by(_slot.starts_at)
-)
 
 
-def load_slots(point_id: int, span: Span) -> dict[int, list[Span]]:
-    """The offer of each post round this time: one range of the primary key (station, start, post).
+SLOTS = slots_of(_slot.service_point_id == bindparam("point_id"))
+
+
+def load_slots(point_id: int, span: Span) -> SlotsByPost:
+    """The offer of each post round this time.
 
     A row of slots before the span may be what a run's left side is, and a run may end after it. Days that the nightly
     job has not opened yet, though it should have, are offered as it would: nobody waits for it.
     """
     from tirefit.schedule.slots import unwritten  # which asks this module who has time
 
-    slots: dict[int, list[Span]] = defaultdict(list)
-    values = {"point_id": point_id, "start": span[0] - A_DAY, "end": span[1] + A_DAY}
-    for post_id, start, end in db.session.execute(SLOTS, values).all():
-        slots[post_id].append((start, end))
+    slots = slots_by_post(SLOTS, {"point_id": point_id}, span)
     for start, post_id, end in unwritten(point_id, span):
         slots[post_id].append((start, end))
     return slots
 
 
-RESERVED = (
-    select(*(_reservation[name] for name in Reserved._fields))
-    .where(
-        _reservation.service_point_id == bindparam("point_id"),
-        _reservation.starts_at > bindparam("start"),
-        _reservation.starts_at < bindparam("end"),
-        _reservation.id != bindparam("without"),
-        live(bindparam("now")),
+def slots_by_post(statement: Select[int, datetime, datetime], which: dict[str, Any], span: Span) -> SlotsByPost:
+    slots: SlotsByPost = defaultdict(list)
+    values = {**which, "start": span[0] - A_DAY, "end": span[1] + A_DAY}
+    for post_id, start, end in db.session.execute(statement, values).all():
+        slots[post_id].append((start, end))
+    return slots
+
+
+def reserved_of(stations: ColumnElement[bool]) -> Select[Any]:
+    """One range of the index (station, start)."""
+    return (
+        select(*(_reservation[name] for name in Reserved._fields))
+        .where(
+            stations,
+            _reservation.starts_at > bindparam("start"),
+            _reservation.starts_at < bindparam("end"),
+            _reservation.id != bindparam("without"),
+            live(bindparam("now")),
+        )
+        .order_by(_reservation.starts_at)
     )
-    .order_by(_reservation.starts_at)
-)
 
 
-def load_reserved(point_id: int, span: Span, without: int | None = None) -> dict[int, list[Reserved]]:
-    """Live reservations of each post round this time, but one: one range of the index (station, start)."""
-    reserved: dict[int, list[Reserved]] = defaultdict(list)
-    values = {"point_id": point_id, "start": span[0] - 2 * A_DAY, "end": span[1] + A_DAY, "without": without or 0}
-    for found in map(Reserved._make, db.session.execute(RESERVED, {**values, "now": clock.now()}).all()):
+RESERVED = reserved_of(_reservation.service_point_id == bindparam("point_id"))
+
+
+def load_reserved(point_id: int, span: Span, without: int | None = None) -> ReservedByPost:
+    """Live reservations of each post round this time, but one."""
+    return reserved_by_post(RESERVED, {"point_id": point_id}, span, without)
+
+
+def reserved_by_post(
+    statement: Select[Any], which: dict[str, Any], span: Span, without: int | None = None
+) -> ReservedByPost:
+    reserved: ReservedByPost = defaultdict(list)
+    values = {**which, "start": span[0] - 2 * A_DAY, "end": span[1] + A_DAY, "without": without or 0}
+    for found in map(Reserved._make, db.session.execute(statement, {**values, "now": clock.now()}).all()):
         reserved[found.service_post_id].append(found)
     return reserved
 
 
-def _abilities() -> Select[int, int, bool, bool, bool, bool, int]:
+def abilities_of(stations: ColumnElement[bool]) -> AbilitySelect:
     """Of every post: may it take `car_type_id`, all of `service_ids` (there are `services`), `wheel_inches`?"""
     cars = select(func.count()).where(PostCarType.service_post_id == _post.id).scalar_subquery()
     jobs = select(func.count()).where(PostService.service_post_id == _post.id).scalar_subquery()
@@ -320,6 +347,7 @@ def _abilities() -> Select[int, int, bool, bool, bool, bool, int]:
     wheel_inches = bindparam("wheel_inches", type_=Integer)
     return (
         select(
+            _post.service_point_id,
             _post.id,
             _post.post_number,
             _post.active,
@@ -328,26 +356,31 @@ def _abilities() -> Select[int, int, bool, bool, bool, bool, int]:
             or_(wheel_inches.is_(None), _post.largest_wheel.is_(None), _post.largest_wheel >= wheel_inches),
             func.coalesce(func.nullif(cars, 0), ALL) + func.coalesce(func.nullif(jobs, 0), ALL),
         )
-        .where(_post.service_point_id == bindparam("point_id"))
+        .where(stations)
         .order_by(_post.id)
     )
 
 
-ABILITIES = _abilities()
+ABILITIES = abilities_of(_post.service_point_id == bindparam("point_id"))
 
 
 def load_abilities(point_id: int, needs: Needs = ANYTHING) -> list[PostAbility]:
     """Every post of a station, by id, and whether it could take such a job: one statement."""
+    return abilities(ABILITIES, {"point_id": point_id}, needs)
+
+
+def abilities(statement: AbilitySelect, which: dict[str, Any], needs: Needs) -> list[PostAbility]:
     values = {
-        "point_id": point_id,
         "car_type_id": needs.car_type_id,
         "service_ids": needs.service_ids,
         "services": len(set(needs.service_ids)),
         "wheel_inches": needs.wheel_inches,
     }
     return [
-        PostAbility(id, number, active, bool(car), bool(services), bool(wheels), breadth)
-        for id, number, active, car, services, wheels, breadth in db.session.execute(ABILITIES, values).all()
+        PostAbility(id, number, active, bool(car), bool(services), bool(wheels), breadth, point_id)
+        for point_id, id, number, active, car, services, wheels, breadth in db.session.execute(
+            statement, {**which, **values}
+        ).all()
     ]
 
 
@@ -357,10 +390,10 @@ def around(point: ServicePoint, moment: datetime) -> Span:
 
 
 def _bookable_runs(point: ServicePoint, span: Span, minutes: int | None, needs: Needs) -> Iterator[Run]:
-    return _runs_of(point, load_posts(point.id, span, needs), span, minutes)
+    return bookable_runs_of(point, load_posts(point.id, span, needs), span, minutes)
 
 
-def _runs_of(point: ServicePoint, posts: Sequence[PostTime], span: Span, minutes: int | None) -> Iterator[Run]:
+def bookable_runs_of(point: ServicePoint, posts: Sequence[PostTime], span: Span, minutes: int | None) -> Iterator[Run]:
     """Every run of these posts that starts within the span and that customers may book now."""
     earliest, end = bookable_span(point)
     start, end = max(span[0], earliest), min(span[1], end)
