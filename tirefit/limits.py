@@ -22,7 +22,7 @@ class Limit:
 
 # A whole mobile network may share one address: generous to people, and still in the way of a script.
 BOOKINGS = Limit("booking", 30, timedelta(hours=1))
-LOST_LINKS = Limit("lost_link", 10, timedelta(hours=1))
+LINKS = Limit("link", 10, timedelta(hours=1))
 
 
 def require_few(limit: Limit, subject: str) -> None:

@@ -6,8 +6,9 @@ from sqlalchemy import func, select
 from tests import factories
 from tests.factories import ANNA, BORIS, booking, car_type, kyiv, service
 from tirefit.booking import states
-from tirefit.booking.commands import create_booking, find_by_token, set_plate
+from tirefit.booking.commands import create_booking, set_plate
 from tirefit.booking.durations import calculate_booking_duration
+from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import db
 from tirefit.errors import (

@@ -7,15 +7,9 @@ from sqlalchemy import func, select
 
 from tests import factories
 from tests.factories import BORIS, booking, car_type, kyiv, service
-from tirefit.booking.commands import (
-    create_booking,
-    find_by_token,
-    renew_link,
-    reschedule_booking,
-    send_link,
-    send_lost_links,
-)
+from tirefit.booking.commands import create_booking, reschedule_booking
 from tirefit.booking.durations import calculate_booking_duration
+from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
 from tirefit.booking.placement import check_availability, find_optimal_slot
 from tirefit.booking.states import CUSTOMER, TRANSITIONS, USER
 from tirefit.booking.steps import (

@@ -19,7 +19,8 @@ from tests import factories
 from tests.factories import ANNA, BORIS, booking, kyiv
 from tests.services import valkey
 from tirefit import clock, jobs
-from tirefit.booking.commands import Customer, find_by_token
+from tirefit.booking.commands import Customer
+from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
 from tirefit.jobs import periodic, tasks

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.factories import ANNA, BORIS, booking, kyiv
-from tirefit.booking.commands import find_by_token
+from tirefit.booking.links import find_by_token
 from tirefit.database import db
 from tirefit.errors import HoldExpired, LimitReached, ServicesDoNotFit, SlotTaken
 from tirefit.models import Booking, Reservation

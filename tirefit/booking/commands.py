@@ -6,26 +6,27 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from tirefit import clock, limits
 from tirefit.booking import states
-from tirefit.booking.durations import Breakdown, calculate_booking_duration
+from tirefit.booking.durations import Breakdown, agreed, calculate_booking_duration
+from tirefit.booking.links import find_by_token, write_link
 from tirefit.booking.record import end_problem, load_for_change, record, require_version
 from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
-from tirefit.models import LIVE, Booking, BookingLink, BookingService, ServicePoint, ServicePost
+from tirefit.models import LIVE, Booking, BookingService, ServicePoint, ServicePost
 from tirefit.notifications import outbox
 from tirefit.schedule import availability, reservations
 from tirefit.schedule.availability import available_at_time
 from tirefit.schedule.grid import Run, a_stretch
 from tirefit.schedule.reasons import refusal
-from tirefit.schedule.reservations import Hold, hash_of, new_token
+from tirefit.schedule.reservations import Hold, hash_of
 
 SPEAKABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, no 1/I
 NUMBER_LENGTH = 6
@@ -133,15 +134,16 @@ def reschedule_booking(
     by_customer = actor == states.CUSTOMER
     states.require("reschedule_by_customer" if by_customer else "reschedule_by_station", booking.status, actor)
     point = booking.service_point
-    visit = _visit_after(booking, service_ids, car_type_id, wheel_inches)
+    visit = visit_after(booking, service_ids, car_type_id, wheel_inches)
+    is_other_visit = visit != agreed(booking)
     start = starts_at or booking.starts_at
-    if visit is None and start == booking.starts_at and post_number in (None, booking.post.post_number):
+    if not is_other_visit and start == booking.starts_at and post_number in (None, booking.post.post_number):
         return booking  # the same tap, sent twice
     require_version(booking, seen_version)
     if by_customer and not may_still_change(booking):
         raise TooLateToChange(cutoff_minutes=point.cancel_cutoff_minutes)
     before = _agreement(booking)
-    if visit is not None:
+    if is_other_visit:
         _agree_on(booking, visit)
     _move_time(booking, start, post_number, by_customer=by_customer)
     if _agreement(booking) == before:
@@ -167,60 +169,6 @@ def set_plate(booking_id: int, plate: str) -> Booking:
     return booking
 
 
-@command
-def send_link(booking_id: int, email: str) -> Booking:
-    """Send the link of a booking to its customer, who has it open and names (or corrects) the address for letters.
-
-    The address is kept for later letters. Asked again within ten minutes, it is one letter.
-    """
-    booking = load_for_change(booking_id)
-    if booking.customer_email != email:
-        before = {"customer_email": booking.customer_email}
-        booking.customer_email = email
-        record(booking, "email_set", before=before, actor=states.CUSTOMER)
-    outbox.write_link(booking)
-    return booking
-
-
-@command
-def send_lost_links(email: str, origin: str | None = None) -> None:
-    """Send whoever lost their links a letter for each of their bookings to come, if that address has any.
-
-    Whether it has is told by nothing but the letter. `origin` (a network) may ask so often an hour (TooManyAttempts).
-    """
-    if origin is not None:
-        limits.require_few(limits.LOST_LINKS, origin)
-    to_come = select(Booking).where(
-        func.lower(Booking.customer_email) == email.lower(), Booking.status.in_(LIVE), Booking.ends_at > clock.now()
-    )
-    for booking in db.session.scalars(to_come.order_by(Booking.id)):
-        outbox.write_link(booking)
-
-
-@command
-def renew_link(booking_id: int) -> str:
-    """Let every link to a booking that is in the world die, and make one new; → its token, told only now."""
-    booking = load_for_change(booking_id)
-    db.session.execute(
-        update(BookingLink)
-        .where(BookingLink.booking_id == booking.id, BookingLink.revoked_at.is_(None))
-        .values(revoked_at=clock.now())
-    )
-    token = new_token()
-    write_link(booking, token)
-    record(booking, "link_renewed", before={}, actor=states.CUSTOMER)
-    return token
-
-
-def find_by_token(token: str) -> Booking | None:
-    """The booking that a customer's link opens. A revoked or unknown link opens nothing."""
-    return db.session.scalar(
-        select(Booking)
-        .join(BookingLink, BookingLink.booking_id == Booking.id)
-        .where(BookingLink.token_hash == hash_of(token), BookingLink.revoked_at.is_(None))
-    )
-
-
 def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None) -> int:
     for run in available_at_time(point, starts_at, visit.total_minutes, visit.needs):
         if post_number is None or run.post_number == post_number:
@@ -230,16 +178,23 @@ def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: dat
     raise refusal(point, starts_at, visit.total_minutes, visit.needs, post_number)
 
 
-def _visit_after(
-    booking: Booking, service_ids: Sequence[int] | None, car_type_id: int | None, wheel_inches: int | None
-) -> Breakdown | None:
-    """What the visit becomes when services, car or wheels are named anew; None when they stay what they are."""
-    agreed = [line.service_id for line in booking.lines]
-    wanted = list(dict.fromkeys(service_ids)) if service_ids is not None else agreed
+def visit_after(
+    booking: Booking,
+    service_ids: Sequence[int] | None = None,
+    car_type_id: int | None = None,
+    wheel_inches: int | None = None,
+) -> Breakdown:
+    """What the visit becomes when services, car or wheels are named anew, at today's minutes and prices.
+
+    Where they stay what they are, it stays as it was agreed. Raises what `calculate_booking_duration` does.
+    """
+    before = agreed(booking)
+    wanted = tuple(dict.fromkeys(service_ids)) if service_ids is not None else before.service_ids
     car, wheels = car_type_id or booking.car_type_id, wheel_inches or booking.wheel_inches
-    if (wanted, car, wheels) == (agreed, booking.car_type_id, booking.wheel_inches):
-        return None
-    return calculate_booking_duration(wanted, car, booking.service_point, wheels)
+    if (set(wanted), car, wheels) == (set(before.service_ids), booking.car_type_id, booking.wheel_inches):
+        return before
+    visit = calculate_booking_duration(wanted, car, booking.service_point, wheels)
+    return replace(visit, moving=booking.reservation_id)
 
 
 def _agree_on(booking: Booking, visit: Breakdown) -> None:
@@ -285,12 +240,7 @@ def _any_time(booking: Booking, starts_at: datetime, post_number: int | None) ->
 
 def needs_of(booking: Booking) -> availability.Needs:
     """What the visit asks of a post; its own time counts as free for it."""
-    return availability.Needs(
-        booking.car_type_id,
-        tuple(line.service_id for line in booking.lines),
-        booking.wheel_inches,
-        moving=booking.reservation_id,
-    )
+    return agreed(booking).needs
 
 
 def _agreement(booking: Booking) -> dict[str, Any]:
@@ -383,11 +333,6 @@ def _write_lines(booking: Booking, visit: Breakdown) -> None:
         BookingService(position=n, service_id=line.service_id, names=line.names, minutes=line.minutes, price=line.price)
         for n, line in enumerate(visit.lines)
     )
-
-
-def write_link(booking: Booking, token: str) -> None:
-    """Inside a command: let this token open the booking."""
-    db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=clock.now()))
 
 
 def _record_created(booking: Booking) -> None:

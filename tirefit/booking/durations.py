@@ -8,7 +8,7 @@ from sqlalchemy.orm import selectinload
 
 from tirefit.database import db
 from tirefit.errors import UnknownCarType, UnknownService
-from tirefit.models import CarType, Service, ServicePoint, ServicePointService, ServicePrice, WheelSurcharge
+from tirefit.models import Booking, CarType, Service, ServicePoint, ServicePointService, ServicePrice, WheelSurcharge
 from tirefit.models.services import Names
 from tirefit.schedule.availability import Needs
 
@@ -27,13 +27,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A whole visit: its lines, what large wheels add (`wheel_minutes`), and the sums."""
+    """A whole visit: its lines, what large wheels add (`wheel_minutes`), and the sums.
+
+    `moving` is the reservation of a visit that has one already: that time counts as free for it.
+    """
 
     car_type: CarType
     lines: tuple[Line, ...]
     currency: str
     wheel_inches: int | None = None
     wheel_minutes: int = 0
+    moving: int | None = None
 
     @property
     def total_minutes(self) -> int:
@@ -46,7 +50,7 @@ class Breakdown:
     @property
     def needs(self) -> Needs:
         """What the visit asks of a post."""
-        return Needs(self.car_type.id, self.service_ids, self.wheel_inches)
+        return Needs(self.car_type.id, self.service_ids, self.wheel_inches, self.moving)
 
     @property
     def total_price(self) -> int:
@@ -112,6 +116,18 @@ def calculate_booking_duration(
     """
     visit = breakdown(service_ids, car_type_id, offered_services(point), point.currency)
     return visit if wheel_inches is None else on_wheels(visit, wheel_inches, wheel_surcharges(point))
+
+
+def agreed(booking: Booking) -> Breakdown:
+    """A booking's visit as it was agreed, whatever the station asks today."""
+    return Breakdown(
+        booking.car_type,
+        tuple(Line(line.service_id, line.names, line.minutes, line.price) for line in booking.lines),
+        booking.currency,
+        booking.wheel_inches,
+        booking.wheel_minutes,
+        booking.reservation_id,
+    )
 
 
 def breakdown(

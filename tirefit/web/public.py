@@ -12,8 +12,9 @@ from flask import Blueprint, abort, redirect, render_template, request, session,
 from sqlalchemy import select
 
 from tirefit import clock, i18n
-from tirefit.booking.commands import Customer, create_booking, find_by_token
+from tirefit.booking.commands import Customer, create_booking
 from tirefit.booking.durations import calculate_booking_duration, offered_services
+from tirefit.booking.links import find_by_token
 from tirefit.database import db
 from tirefit.errors import HoldExpired, LimitReached, Problem, SlotNotOffered
 from tirefit.models import ServicePoint

@@ -7,7 +7,8 @@ from flask import Blueprint, Response, abort, redirect, request, url_for
 
 from tirefit import clock
 from tirefit.booking import states
-from tirefit.booking.commands import find_by_token, set_plate
+from tirefit.booking.commands import set_plate
+from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, may_still_change
 from tirefit.models import Booking
 from tirefit.notifications.calendar import booking_calendar
