@@ -64,7 +64,27 @@ document.documentElement.classList.add("js");
     renew();
     if (ctx.thenFocus) one(ctx.thenFocus)?.focus();
   });
-  addEventListener("htmx:error", () => { one("#sys").hidden = false; });
+  addEventListener("htmx:error", () => {
+    const asOf = one("[data-as-of]"), said = one("#sys [data-as-of-words]");
+    if (asOf && said) said.textContent = said.dataset.asOfWords.replace("#", asOf.dataset.asOf);
+    one("#sys").hidden = false;
+  });
+  addEventListener("htmx:after:request", () => { one("#sys").hidden = true; });
+
+  /* A board that nobody looks at asks less often. */
+  let asked = 0;
+  addEventListener("htmx:before:request", (event) => {
+    if (!event.detail.ctx.sourceElement.matches("[data-poll]")) return;
+    if (document.hidden && Date.now() - asked < 30000) return event.preventDefault();
+    asked = Date.now();
+  });
+
+  /* On a phone the day is a list. The address says so, and without this script the posts can be scrolled. */
+  const narrow = () => {
+    const list = one("[data-narrow]");
+    if (list && matchMedia("(max-width: 640px)").matches) location.replace(list.href);
+  };
+  addEventListener("DOMContentLoaded", narrow);
 
   /* A tap on the last answer goes on by itself. Arrow keys only walk over the answers: then the button goes on. */
   let walking = false;

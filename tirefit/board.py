@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import joinedload
 
-from tirefit import clock
+from tirefit import clock, revisions
+from tirefit.booking.at_the_gate import delays
 from tirefit.booking.commands import needs_of
 from tirefit.database import db
 from tirefit.models import (
@@ -27,7 +28,7 @@ from tirefit.models import (
     User,
 )
 from tirefit.schedule import grid
-from tirefit.schedule.availability import live, load_posts, station_runs
+from tirefit.schedule.availability import live, load_slots, station_runs
 from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import Span, day_span, local_day, local_time, opening_windows
 
@@ -44,8 +45,9 @@ OCCUPYING = {"arrived", "in_progress", "completed", "pending", "confirmed"}
 class Card:
     """A stretch of a post's time that is not free. `state` is how it looks and what it is called.
 
-    pending, booked, late, unmarked (a day that is over, and nobody said what became of it), arrived, work, over (in
-    work past its end), done, noshow, cancelled; hold, walk_in, block; and from the hours: break, shut.
+    pending, booked, delayed (those before it take longer), late, unmarked (a day that is over, and nobody said what
+    became of it), arrived, work, over (in work past its end), done, noshow, cancelled; hold, walk_in, block; and from
+    the hours: break, shut.
     """
 
     state: str
@@ -55,6 +57,8 @@ class Card:
     booking: Booking | None = None
     reason: str = ""
     over_minutes: int = 0
+    delay_minutes: int = 0
+    reservation_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Attention:
-    """Something a person of the station should look at now: over, late, unmarked, waiting, letter, outside."""
+    """Something a person of the station should look at now.
+
+    over, late, delayed, unmarked, waiting, blocked (its post has been closed for that time), letter, outside.
+    """
 
     kind: str
     cards: tuple[Card, ...]
@@ -91,6 +98,7 @@ class Day:
     is_open: bool
     reason: str  # why the day is not as its weekday
     load: int  # percent of the open time that is taken
+    revision: str  # the same while nothing has changed and the clock adds nothing
 
     @property
     def minutes(self) -> int:
@@ -134,28 +142,31 @@ class Day:
         return len(self.cards) - self.count("cancelled", "hold")
 
 
+def revision_of(counted: int, now: datetime) -> str:
+    """How often the station's day has changed, and which minute it is: lateness is told in minutes."""
+    return f"{counted}.{int(now.timestamp()) // 60}"
+
+
 def load_day(point: ServicePoint, day: date, moving: Booking | None = None) -> Day:
     """The board of one local day of a station, 23, 24 or 25 hours long.
 
     With a booking that is being moved, each post also tells where it could go: its own time counts as free.
     """
     now, span = clock.now(), day_span(point.time_zone, day)
+    revision = revision_of(revisions.of_station(point), now)  # before anything else: what changes now is seen next
     posts = {post.id: post for post in point.posts}
     hours = load_hours(point)
     open_hours = {id: opening_windows(hours, id, day - A_DAY, day + A_DAY) for id in posts}
     windows = {id: _inside(spans, span) for id, spans in open_hours.items()}
-    bookings = _bookings(point, span)
-    cards = [_card(booking, posts[booking.service_post_id], point, now) for booking in bookings]
-    cards += [_other_card(found, posts[found.service_post_id]) for found in _other_reservations(point, span)]
+    bookings, undelivered = _bookings_and_letters(point, span)
+    cards = _with_delays([_card(booking, posts[booking.service_post_id], point, now) for booking in bookings], now)
+    others = _other_reservations(point, span)
+    cards += [_other_card(found, posts[found.service_post_id]) for found in others]
     cards.sort(key=lambda card: (card.starts_at, card.post.post_number))
     shown = [post for post in posts.values() if post.active or any(card.post is post for card in cards)]
     starts_at, ends_at = _axis(point, span, [windows[post.id] for post in shown], cards)
-    free = {
-        post.service_post_id: [
-            cell for cell in grid.free_cells(post.slots, post.taken) if span[0] <= cell[0] < span[1] and cell[0] >= now
-        ]
-        for post in load_posts(point.id, span)
-    }
+    slots = load_slots(point.id, span)
+    free = {id: _free(slots.get(id, []), id, [*bookings, *others], span, now) for id in posts}
     places = _places(point, span, now, moving) if moving else {}
     is_open = any(windows[post.id] for post in shown if post.active)
     return Day(
@@ -172,10 +183,11 @@ def load_day(point: ServicePoint, day: date, moving: Booking | None = None) -> D
             for post in shown
         ),
         cards=tuple(card for card in cards if card.state != "block"),
-        attention=tuple(_attention(cards, open_hours, bookings, now)),
+        attention=tuple(_attention(cards, open_hours, undelivered, others, now)),
         is_open=is_open,
         reason=_reason(point, day) if (None, day) in hours.exceptions else "",
         load=_load([windows[post.id] for post in shown if post.active], cards),
+        revision=revision,
     )
 
 
@@ -185,7 +197,7 @@ def load_of_posts(point: ServicePoint, first_day: date, days: int) -> dict[int, 
     span = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     posts = {post.id: post for post in point.posts}
     hours = load_hours(point)
-    cards = [_card(booking, posts[booking.service_post_id], point, clock.now()) for booking in _bookings(point, span)]
+    cards = [_card(booking, posts[booking.service_post_id], point, clock.now()) for booking in bookings_in(point, span)]
     cards += [_other_card(found, posts[found.service_post_id]) for found in _other_reservations(point, span)]
     return {
         id: _load(
@@ -194,6 +206,18 @@ def load_of_posts(point: ServicePoint, first_day: date, days: int) -> dict[int, 
         )
         for id, post in posts.items()
     }
+
+
+def _free(
+    cells: Sequence[Span], post_id: int, found: Sequence[Booking | Reservation], span: Span, now: datetime
+) -> list[Span]:
+    """The post's free slots from now on. A booking that is over or cancelled has given its time back."""
+    taken = sorted(
+        (each.starts_at, each.ends_at)
+        for each in found
+        if each.service_post_id == post_id and not (isinstance(each, Booking) and each.reservation_id is None)
+    )
+    return [cell for cell in grid.free_cells(cells, taken) if max(span[0], now) <= cell[0] < span[1]]
 
 
 def _places(point: ServicePoint, span: Span, now: datetime, moving: Booking) -> dict[int, list[datetime]]:
@@ -230,6 +254,8 @@ def history(booking: Booking) -> list[Trace]:
 def state_of(booking: Booking, point: ServicePoint, now: datetime) -> str:
     """How a booking stands at this moment: its status, and what the clock adds to it."""
     if booking.status == "confirmed":
+        if booking.late_minutes and now < booking.starts_at + LATE_AFTER:
+            return "late"
         if local_day(point.time_zone, booking.starts_at) < local_day(point.time_zone, now):
             return "unmarked"
         return "late" if now >= booking.starts_at + LATE_AFTER else "booked"
@@ -246,7 +272,22 @@ def _card(booking: Booking, post: ServicePost, point: ServicePoint, now: datetim
 
 
 def _other_card(found: Reservation, post: ServicePost) -> Card:
-    return Card(found.kind, found.starts_at, found.ends_at, post, reason=found.reason)
+    return Card(found.kind, found.starts_at, found.ends_at, post, reason=found.reason, reservation_id=found.id)
+
+
+def _with_delays(cards: Sequence[Card], now: datetime) -> list[Card]:
+    """Who will start later than booked, because the one before takes longer."""
+    late = delays([card.booking for card in cards if card.booking is not None], now)
+    return [
+        replace(
+            card,
+            delay_minutes=late[card.booking.id] // MINUTE,
+            state="delayed" if card.state == "booked" else card.state,
+        )
+        if card.booking is not None and late.get(card.booking.id, A_DAY * 0) >= MINUTE
+        else card
+        for card in cards
+    ]
 
 
 def _column(
@@ -274,7 +315,11 @@ def _column(
 
 
 def _attention(
-    cards: Sequence[Card], open_hours: dict[int, list[Span]], bookings: Sequence[Booking], now: datetime
+    cards: Sequence[Card],
+    open_hours: dict[int, list[Span]],
+    undelivered: set[int],
+    others: Sequence[Reservation],
+    now: datetime,
 ) -> Iterable[Attention]:
     """The most urgent first; in each kind the oldest first."""
     for state in ("over", "late", "unmarked"):
@@ -282,9 +327,17 @@ def _attention(
             if card.state == state:
                 since = card.ends_at if state == "over" else card.starts_at
                 yield Attention(state, (card,), (now - since) // MINUTE)
+    told: set[int] = set()
+    for card in cards:
+        if card.state == "delayed" and card.post.id not in told:  # the first of a post; the others follow from it
+            told.add(card.post.id)
+            yield Attention("delayed", (card,), card.delay_minutes)
     if waiting := tuple(card for card in cards if card.state == "arrived"):
         yield Attention("waiting", waiting)
-    undelivered = _undelivered(bookings)
+    for card in cards:
+        is_live = card.booking is not None and card.booking.status in LIVE
+        if is_live and any(_covers(block, card) for block in others):
+            yield Attention("blocked", (card,))
     for card in cards:
         if card.booking is not None and card.booking.id in undelivered:
             yield Attention("letter", (card,))
@@ -292,6 +345,14 @@ def _attention(
         is_live = card.booking is not None and card.booking.status in LIVE
         if is_live and any(grid.gaps((card.starts_at, card.ends_at), open_hours[card.post.id])):
             yield Attention("outside", (card,))
+
+
+def _covers(block: Reservation, card: Card) -> bool:
+    """Was the post to be closed at that time, too? (A block takes only what is free of it.)"""
+    if block.kind != "block" or block.service_post_id != card.post.id or not block.wanted:
+        return False
+    start, end = (datetime.fromisoformat(block.wanted[name]) for name in ("from", "to"))
+    return start < card.ends_at and card.starts_at < end
 
 
 def _load(windows: Iterable[Sequence[Span]], cards: Iterable[Card]) -> int:
@@ -325,15 +386,25 @@ def _inside(spans: Iterable[Span], limits: Span) -> list[Span]:
     return [(start, end) for start, end in cut if start < end]
 
 
-def _bookings(point: ServicePoint, span: Span) -> Sequence[Booking]:
+def bookings_in(point: ServicePoint, span: Span) -> Sequence[Booking]:
+    """All bookings that touch this time, whatever became of them, by start."""
+    return db.session.scalars(_touching(point, span)).unique().all()
+
+
+def _bookings_and_letters(point: ServicePoint, span: Span) -> tuple[list[Booking], set[int]]:
+    """The same, and the ids of those of whom a letter has not arrived."""
+    rows = db.session.execute(_touching(point, span).add_columns(_letter_failed())).unique().all()
+    return [row[0] for row in rows], {row[0].id for row in rows if row[1]}
+
+
+def _touching(point: ServicePoint, span: Span) -> Select[Booking]:
     touching = select(Booking).where(
         Booking.service_point_id == point.id,
         Booking.starts_at > span[0] - A_DAY,  # none is longer than a day
         Booking.starts_at < span[1],
         Booking.ends_at > span[0],
     )
-    whole = touching.options(joinedload(Booking.car_type), joinedload(Booking.lines)).order_by(Booking.starts_at)
-    return db.session.scalars(whole).unique().all()
+    return touching.options(joinedload(Booking.car_type), joinedload(Booking.lines)).order_by(Booking.starts_at)
 
 
 def _other_reservations(point: ServicePoint, span: Span) -> Sequence[Reservation]:
@@ -350,18 +421,14 @@ def _other_reservations(point: ServicePoint, span: Span) -> Sequence[Reservation
     ).all()
 
 
-def _undelivered(bookings: Sequence[Booking]) -> set[int]:
-    """Whose letters to the customer have failed for good."""
-    failed = (
-        select(Notification.booking_id)
-        .join(Booking, Booking.id == Notification.booking_id)
-        .where(
-            Notification.booking_id.in_([booking.id for booking in bookings]),
-            Notification.state == "failed",
-            Notification.recipient == Booking.customer_email,
-        )
+def _letter_failed() -> ColumnElement[bool]:
+    """Has a letter to the booking's customer failed for good?"""
+    failed = select(Notification.id).where(
+        Notification.booking_id == Booking.id,
+        Notification.state == "failed",
+        Notification.recipient == Booking.customer_email,
     )
-    return set(db.session.scalars(failed)) if bookings else set()
+    return failed.exists()
 
 
 def _reason(point: ServicePoint, day: date) -> str:

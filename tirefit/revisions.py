@@ -6,11 +6,11 @@ so the row, which everybody at the station writes, is locked for no longer than 
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tirefit.database import before_commit, db
-from tirefit.models import BoardRevision
+from tirefit.models import BoardRevision, ServicePoint
 
 
 def touch(point_id: int) -> None:
@@ -18,9 +18,9 @@ def touch(point_id: int) -> None:
     before_commit(_OneMore(point_id))
 
 
-def of_station(point_id: int) -> int:
-    """How often the station's day has changed so far."""
-    return db.session.scalar(select(BoardRevision.revision).where(BoardRevision.service_point_id == point_id)) or 0
+def of_station(point: ServicePoint) -> int:
+    """How often the station's day had changed when it was read."""
+    return point.board_revision.revision if point.board_revision else 0
 
 
 @dataclass(frozen=True)

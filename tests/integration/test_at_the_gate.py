@@ -43,6 +43,12 @@ def places(station, minutes=40):
     return [(place.post_number, place.starts_at) for place in first_places(station, minutes, ANYTHING)]
 
 
+def revision(station):
+    db.session.rollback()
+    db.session.refresh(station, ["board_revision"])
+    return revisions.of_station(station)
+
+
 def current(made):
     db.session.rollback()
     return db.session.get_one(Booking, made.id, populate_existing=True)
@@ -180,11 +186,10 @@ def test_only_work_that_is_here_takes_longer(station):
 
 def test_screens_are_told_of_what_they_show_and_of_nothing_else(station):
     other = factories.station("letnyaya-7", "Летняя, 7")
-    seen = [revisions.of_station(station.id)]
+    seen = [revision(station)]
 
     def has_grown():
-        db.session.rollback()
-        seen.append(revisions.of_station(station.id))
+        seen.append(revision(station))
         return seen[-1] > seen[-2]
 
     made = booking(station, "10:00")
@@ -206,10 +211,9 @@ def test_screens_are_told_of_what_they_show_and_of_nothing_else(station):
 
 def test_a_command_that_fails_tells_the_screens_nothing(station):
     made = booking(station, "10:00")
-    before = revisions.of_station(station.id)
+    before = revision(station)
 
     with pytest.raises(WrongTransition):
         transition_booking(made.id, "complete")
 
-    db.session.rollback()
-    assert revisions.of_station(station.id) == before
+    assert revision(station) == before

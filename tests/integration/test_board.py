@@ -445,6 +445,59 @@ def test_a_busy_board_is_quick_and_small(station, board, statements):
     assert len(seen) <= 15, seen
 
 
+# --- screens that ask again and again
+
+
+def poll(board, page):
+    address = re.search(r'hx-get="([^"]+/grid[^"]*)"', page)[1].replace("&amp;", "&")
+    return board.get(address, headers={"HX-Request": "true"})
+
+
+def test_a_screen_is_told_in_a_word_that_nothing_has_changed(station, board, statements):
+    made = booking(station, "10:00")
+    page = board.get(f"{URL}?b={made.number}").text
+    poll(board, page)
+
+    with statements() as seen:
+        answer = poll(board, page)
+
+    assert (answer.status_code, answer.data) == (304, b"")
+    assert len(seen) <= 2, seen
+
+
+def test_a_screen_gets_what_has_changed_and_keeps_what_is_open(station, board, at):
+    made = booking(station, "10:00")
+    page = board.get(f"{URL}?b={made.number}&view=list").text
+
+    transition_booking(made.id, "arrive")
+    answer = poll(board, page)
+    assert answer.status_code == 200
+    assert answer.text.lstrip().startswith("<main")
+    assert "Приехал" in answer.text
+    assert made.number in answer.text
+    assert poll(board, answer.text).status_code == 304
+    at(kyiv("09:01"))  # lateness is told in minutes
+    assert poll(board, answer.text).status_code == 200
+
+
+def test_many_bookings_are_a_small_page(app, client, statements):
+    point = factories.station(posts=[30] * 8)
+    olga = factories.user("Ольга", "olga@example.com", "manager", point)
+    board = sign_in(client, olga)
+    for n in range(60):
+        start = kyiv("09:00") + timedelta(minutes=60 * (n // 8))
+        anna = Customer("Анна Константиновна", f"+3806712345{n:02d}", "anna@example.com")
+        booking(point, start, anna, plate=f"АА {1000 + n} ВС", post_number=n % 8 + 1)
+    board.get(URL)
+
+    with statements() as seen:
+        page = board.get(URL)
+
+    assert page.text.count('class="ev ') >= 60
+    assert len(page.data) <= 60 * 1024, len(page.data)
+    assert len(seen) <= 10, "\n".join(each[:300].replace("\n", " ") for each in seen)
+
+
 # --- taking back, and two screens at once
 
 
@@ -569,3 +622,145 @@ def test_whoever_is_late_and_said_so_is_shown(station, board):
     report_late(made.id, 20)
 
     assert "опоздает на 20" in open_panel(board, made)
+
+
+# --- a car without a booking, the lane, closed time
+
+
+def choice(services=("Сезонная переобувка",), car="car"):
+    return {"svc": [factories.service(name).id for name in services], "car": factories.car_type(car).id}
+
+
+def panel_of(board, what, **query):
+    answer = board.get(URL, query_string={what: 1} | query)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def nonce_of(page):
+    return re.search(r'name="nonce" value="([^"]+)"', page)[1]
+
+
+def test_a_car_without_a_booking_gets_a_place_with_three_taps(station, board):
+    page = panel_of(board, "add")
+    assert "checked" in page  # the usual work is ticked
+    page = panel_of(board, "add", **choice())
+    (number, moment), *_ = lit(page)
+
+    sent = choice() | {"place": f"{number} {moment}", "nonce": nonce_of(page)}
+    answers = [board.post("/board/zimnyaya-5/walk-ins", data=sent) for _ in range(2)]  # a double tap
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    made = db.session.scalars(select(Booking)).one()
+    assert (made.status, made.source, made.starts_at) == ("arrived", "walk_in", kyiv("09:00"))
+    assert answers[0].location.endswith(f"b={made.number}")
+
+
+def test_a_plate_and_a_phone_may_be_given(station, board):
+    page = panel_of(board, "add", **choice())
+    (number, moment), *_ = lit(page)
+    sent = choice() | {"place": f"{number} {moment}", "nonce": nonce_of(page)}
+
+    wrong = board.post("/board/zimnyaya-5/walk-ins", data=sent | {"plate": "АА 1", "phone": "12"})
+    assert wrong.status_code == 422
+    assert "Введите номер полностью" in wrong.text
+    board.post("/board/zimnyaya-5/walk-ins", data=sent | {"plate": "АА 1234 ВС", "phone": "067 123 45 67"})
+
+    made = db.session.scalars(select(Booking)).one()
+    assert (made.plate, made.customer_phone) == ("АА 1234 ВС", "+380671234567")
+
+
+def test_a_place_that_somebody_took_is_not_given_twice(station, board):
+    page = panel_of(board, "add", **choice())
+    (number, moment), *_ = lit(page)
+    booking(station, "09:00", post_number=int(number), car="car")
+
+    answer = board.post(
+        "/board/zimnyaya-5/walk-ins", data=choice() | {"place": f"{number} {moment}", "nonce": nonce_of(page)}
+    )
+
+    assert answer.status_code == 409
+    assert "только что заняли" in answer.text
+    assert lit(answer.text)  # and the places as they are now
+
+
+def test_who_fits_nowhere_waits_and_is_then_given_a_place(station, board):
+    page = panel_of(board, "add", **choice())
+    sent = choice() | {"place": "", "nonce": nonce_of(page), "plate": "АА 7777 АА"}
+    assert board.post("/board/zimnyaya-5/walk-ins", data=sent).status_code == 303
+
+    page = board.get(URL).text
+    assert "Ждут место: 1" in page
+    address = re.search(r'href="([^"]*waiting=\d+[^"]*)"', page)[1].replace("&amp;", "&")
+    page = board.get(address).text
+    (number, moment), *_ = lit(page)
+    waiting = re.search(r'name="waiting" value="(\d+)"', page)[1]
+    sent = choice() | {"place": f"{number} {moment}", "nonce": nonce_of(page), "waiting": waiting}
+    board.post("/board/zimnyaya-5/walk-ins", data=sent)
+
+    assert "Ждут место" not in board.get(URL).text
+    assert db.session.scalars(select(Booking)).one().plate == "АА 7777 АА"
+
+
+def test_who_drives_away_leaves_the_lane(station, board):
+    page = panel_of(board, "add", **choice())
+    board.post("/board/zimnyaya-5/walk-ins", data=choice() | {"place": "", "nonce": nonce_of(page)})
+    action = re.search(r'action="([^"]+/leave)"', board.get(URL).text)[1]
+
+    assert board.post(action).status_code == 303
+
+    assert "Ждут место" not in board.get(URL).text
+
+
+def test_closing_time_shows_whom_it_touches_and_cancels_nobody(station, board):
+    made = booking(station, "10:00", post_number=1)
+    page = panel_of(board, "block", post=1, **{"from": "09:30", "to": "12:00"})
+    assert "10:00 Анна" in page
+    assert "пост 3" in page  # where it could go
+
+    answer = board.post(f"{URL}/blocks", data={"post": 1, "from": "09:30", "to": "12:00", "reason": "Ремонт"})
+
+    assert answer.status_code == 303
+    assert status_of(made) == "confirmed"
+    day = load_day(station, TODAY)
+    assert [found for found in times(column(day, 1).cards) if found[1] in ("block", "booked")] == [
+        ("09:30", "block"),
+        ("10:00", "booked"),
+        ("11:00", "block"),
+    ]
+    assert "blocked" in kinds(day)
+
+
+def test_closed_time_is_opened_as_a_whole(station, board):
+    booking(station, "10:00", post_number=1)
+    board.post(f"{URL}/blocks", data={"post": 1, "from": "09:30", "to": "12:00"})
+    page = board.get(URL).text
+    action = re.search(r'action="([^"]+/open)"', page)[1]
+
+    assert board.post(action).status_code == 303
+
+    assert "block" not in {card.state for card in column(load_day(station, TODAY), 1).cards}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{}, {"post": 9, "from": "09:00"}, {"post": 1, "from": "12:00", "to": "09:00"}, {"post": 1, "from": "25:00"}],
+)
+def test_closing_what_is_no_time_is_refused_in_words(station, board, sent):
+    answer = board.post(f"{URL}/blocks", data=sent)
+
+    assert answer.status_code == 422
+    assert "Выберите пост и время" in answer.text
+    assert db.session.scalar(select(func.count()).select_from(Reservation)) == 0
+
+
+def test_the_next_one_is_shown_as_delayed(station, board, at):
+    first = booking(station, "09:00", post_number=2)
+    booking(station, "09:40", BORIS, post_number=2)
+    transition_booking(first.id, "start")
+    at(kyiv("09:45"))
+
+    day = load_day(station, TODAY)
+
+    assert {"over", "delayed"} <= set(kinds(day))
+    assert "Начнётся на 5" in board.get(URL).text

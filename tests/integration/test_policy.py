@@ -11,9 +11,10 @@ from sqlalchemy import select, text
 from tests import factories
 from tests.factories import booking, car_type, kyiv, service, sign_in
 from tirefit import create_app
+from tirefit.booking.at_the_gate import let_wait
 from tirefit.database import command, db
 from tirefit.models import Booking, ScheduleTemplate, ServicePoint, UserRole
-from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
+from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
 from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
@@ -27,6 +28,11 @@ CLOSED = {
     "board.undo": PEOPLE,
     "board.restore": PEOPLE,
     "board.move": PEOPLE,
+    "board.grid": PEOPLE,
+    "gate.walk_in": PEOPLE,
+    "gate.leave": PEOPLE,
+    "gate.close_time": PEOPLE,
+    "gate.open_time": PEOPLE,
     "manage.posts": MANAGERS,
     "manage.new_post": MANAGERS,
     "manage.create_post": MANAGERS,
@@ -77,6 +83,10 @@ def people(olga, ivan, stranger, elsewhere):
     }
 
 
+def waiting(station):
+    return let_wait(station.id, [service().id], car_type().id, nonce=new_token()).id
+
+
 @pytest.fixture
 def things(station):
     """What stands in addresses: all of it belongs to «Зимняя, 5»."""
@@ -93,6 +103,8 @@ def things(station):
             select(ScheduleTemplate.id).where(ScheduleTemplate.service_point_id == station.id)
         ).one(),
         "token": token,
+        "waiting_id": waiting(station),
+        "reservation_id": block_time(station.id, station.posts[0].id, kyiv("16:00"), kyiv("17:00")).reservation_ids[0],
         "key": "1",
         "filename": "tirefit.css",
         "hold": held.token,

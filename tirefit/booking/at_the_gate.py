@@ -93,7 +93,8 @@ def book_walk_in(
     """Give a car that is here a place on a post, now or later today; any free time will do, on the grid or off it.
 
     A place that has begun to slip away starts now. The same token twice is one car. With `waiting_id` the car leaves
-    the lane. Raises SlotTaken when the place is not free (any more), UnknownService, UnknownCarType.
+    the lane, and what was known of it goes with it. Raises SlotTaken when the place is not free (any more),
+    UnknownService, UnknownCarType.
     """
     one_at_a_time(hash_of(token))
     if (made_before := find_by_token(token)) is not None:
@@ -111,11 +112,12 @@ def book_walk_in(
         raise SlotTaken(starts_at=start)
     booking = write_booking(point, visit, Customer("", phone), reservation_id, locale=point.locale, source="walk_in")
     booking.plate, booking.status, booking.arrived_at = plate, "arrived", clock.now()
+    if waiting_id is not None and (waits := _leave(waiting_id, point_id, booking.id)) is not None:
+        booking.plate, booking.customer_phone = waits.plate or plate, waits.customer_phone or phone
+        booking.arrived_at = waits.arrived_at
     write_link(booking, token)
     trace = record(booking, "walked_in", before={}, actor=states.USER, user_id=user_id)
     trace.after = {"status": booking.status}
-    if waiting_id is not None:
-        _leave(waiting_id, point_id, booking.id)
     return booking
 
 
@@ -148,7 +150,7 @@ def let_wait(
 @command
 def leave_lane(waiting_id: int, point_id: int) -> bool:
     """The car has driven away; → whether it was still waiting."""
-    return _leave(waiting_id, point_id, None)
+    return _leave(waiting_id, point_id, None) is not None
 
 
 @command
@@ -271,13 +273,13 @@ def _next_start(booking: Booking) -> datetime | None:
     return min(later, default=None)
 
 
-def _leave(waiting_id: int, point_id: int, booking_id: int | None) -> bool:
+def _leave(waiting_id: int, point_id: int, booking_id: int | None) -> WaitingVisit | None:
     waits = db.session.get(WaitingVisit, waiting_id, populate_existing=True, with_for_update=True)
     if waits is None or waits.service_point_id != point_id or waits.left_at is not None:
-        return False
+        return None
     waits.left_at, waits.booking_id = clock.now(), booking_id
     revisions.touch(point_id)
-    return True
+    return waits
 
 
 def _this_minute() -> datetime:

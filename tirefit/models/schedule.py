@@ -201,7 +201,9 @@ class Reservation(Base):
     token_hash: Mapped[str | None] = mapped_column(unique=True)  # sha256 of the hold's token
     holder: Mapped[str | None]  # sha256 of the browser that holds; one live hold each
     origin: Mapped[str | None]  # sha256 of the network it came from; so many live holds each
-    wanted: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the hold is for: service_ids, car_type_id
+    wanted: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON
+    )  # of a hold: service_ids, car_type_id; of a block: the whole of it
     expires_at: Mapped[datetime | None]
     extensions: Mapped[int] = mapped_column(default=0, server_default="0")
     reason: Mapped[str] = mapped_column(default="", server_default="")  # of a block

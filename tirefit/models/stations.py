@@ -45,6 +45,7 @@ class ServicePoint(Base):
     posts: Mapped[list["ServicePost"]] = relationship(
         back_populates="service_point", order_by="ServicePost.post_number", passive_deletes="all"
     )
+    board_revision: Mapped["BoardRevision | None"] = relationship(viewonly=True)
 
 
 class ServicePost(Base):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -249,11 +249,11 @@ def load_hours(point: ServicePoint, since: date | None = None) -> Hours:
         zone=point.time_zone,
         weeks=tuple(
             as_week(template)
-            for template in db.session.scalars(templates.options(selectinload(ScheduleTemplate.windows)))
+            for template in db.session.scalars(templates.options(joinedload(ScheduleTemplate.windows))).unique()
         ),
         exceptions={
             (found.service_post_id, found.day): tuple((w.opens, w.closes) for w in found.windows)
-            for found in db.session.scalars(exceptions.options(selectinload(ScheduleException.windows)))
+            for found in db.session.scalars(exceptions.options(joinedload(ScheduleException.windows))).unique()
         },
     )
 

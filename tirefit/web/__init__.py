@@ -5,7 +5,21 @@ from datetime import date
 from flask import Flask, abort, request
 from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
-from tirefit.web import account, assets, board, dev, errors, filters, headers, health, manage, policy, public, ticket
+from tirefit.web import (
+    account,
+    assets,
+    board,
+    dev,
+    errors,
+    filters,
+    gate,
+    headers,
+    health,
+    manage,
+    policy,
+    public,
+    ticket,
+)
 
 FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")  # "": an empty one
 
@@ -61,7 +75,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, ticket, account, board, manage):
+    for audience in (public, ticket, account, board, gate, manage):
         app.register_blueprint(audience.bp)
     app.register_blueprint(health.bp)
     app.register_blueprint(dev.bp)

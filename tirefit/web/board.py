@@ -4,24 +4,27 @@ A refusal shows the day as it is now, with what happened above it: whoever tappe
 """
 
 from datetime import date
+from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from tirefit import clock
-from tirefit.board import history, load_day
+from tirefit import clock, revisions
+from tirefit.board import history, load_day, revision_of
+from tirefit.booking.at_the_gate import lane
 from tirefit.booking.commands import reschedule_booking
 from tirefit.booking.states import BY_HAND, USER, possible_events
 from tirefit.booking.steps import can_undo, cancel_booking, restore_booking, transition_booking, undo_transition
 from tirefit.errors import Problem, WrongTransition
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.windows import local_day
-from tirefit.web import load, policy
+from tirefit.web import gate_panels, htmx, load, policy
 from tirefit.web.forms.board import PlaceForm, version_seen
 from tirefit.web.forms.text import fit
 
 bp = Blueprint("board", __name__)
 
+QUERY = ("b", "move", "view", "add", "block", "svc", "car", "waiting", "post", "from", "to")
 VERBS = ("confirm", "arrive", "start", "complete")  # of a booking's ordinary way; at most one is next
 LONGEST_REASON = 200
 
@@ -29,24 +32,31 @@ LONGEST_REASON = 200
 @bp.get("/board")
 @policy.staff_of(load.asked_point)
 def today(point: ServicePoint) -> ResponseReturnValue:
-    return redirect(url_for(".show", slug=point.slug, day=local_day(point.time_zone, clock.now())))
+    return redirect(url_for("board.show", slug=point.slug, day=local_day(point.time_zone, clock.now())))
 
 
 @bp.get("/board/<slug:slug>/<day:day>")
-@policy.staff_of(load.point)
+@policy.staff_of(load.point_with_revision)
 def show(point: ServicePoint, day: date) -> ResponseReturnValue:
-    """A day. `b` opens a booking beside it (and goes to its day); `move` lights the places a booking could go to."""
-    moving = None
-    if number := request.args.get("move"):
-        moving = load.booking(point.slug, number) or abort(404)
-        if "reschedule_by_station" not in possible_events(moving.status, USER):
-            return redirect(url_for(".show", slug=point.slug, day=day, b=moving.number))
-    booking = moving
-    if number := request.args.get("b"):
-        booking = load.booking(point.slug, number) or abort(404)
-        if (its_day := local_day(point.time_zone, booking.starts_at)) != day and not moving:
-            return redirect(url_for(".show", slug=point.slug, day=its_day, b=number))
-    return _page(point, day, booking, moving)
+    """A day. `b` opens a booking beside it (and goes to its day); `move` lights the places a booking could go to; `add`
+    opens the panel for a car without a booking, `block` the one for closing time."""
+    booking, moving = _wanted(point)
+    if moving is not None and "reschedule_by_station" not in possible_events(moving.status, USER):
+        return redirect(url_for("board.show", slug=point.slug, day=day, b=moving.number))
+    its_day = local_day(point.time_zone, booking.starts_at) if booking else day
+    if its_day != day and booking is not moving:
+        return redirect(url_for("board.show", slug=point.slug, day=its_day, b=request.args["b"]))
+    return page(point, day, booking, moving)
+
+
+@bp.get("/board/<slug:slug>/<day:day>/grid")
+@policy.staff_of(load.point_with_revision)
+def grid(point: ServicePoint, day: date) -> ResponseReturnValue:
+    """What an open board asks every ten seconds: has anything changed since `rev`? Mostly not, and then this is all."""
+    if request.args.get("rev") == revision_of(revisions.of_station(point), clock.now()):
+        return "", 304
+    template = "board/_main.html" if htmx.asked() else "board/day.html"
+    return page(point, day, *_wanted(point), template=template)
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/transition")
@@ -114,15 +124,19 @@ def move(booking: Booking) -> ResponseReturnValue:
     return _back_to(booking)
 
 
-def _page(
+def page(
     point: ServicePoint,
     day: date,
-    booking: Booking | None,
+    booking: Booking | None = None,
     moving: Booking | None = None,
     problem: Problem | None = None,
+    template: str = "board/day.html",
+    add: dict[str, Any] | None = None,
+    block: dict[str, Any] | None = None,
 ) -> str:
+    """The board of a day with what is open beside it; `problem` says above it why the last tap did nothing."""
     return render_template(
-        "board/day.html",
+        template,
         point=point,
         day=load_day(point, day, moving),
         today=local_day(point.time_zone, clock.now()),
@@ -133,24 +147,39 @@ def _page(
         undo_until=can_undo(booking) if booking else None,
         verbs=VERBS,
         history=history(booking) if booking else [],
+        lane=lane(point) if day == local_day(point.time_zone, clock.now()) else [],
+        add=add or (gate_panels.walk_in_panel(point, request.args) if "add" in request.args else None),
+        block=block or (gate_panels.block_panel(point, day, request.args) if "block" in request.args else None),
+        query=_query(),
         view=_view(),
-        here=url_for(".show", slug=point.slug, day=day) if problem else None,
+        here=url_for("board.show", slug=point.slug, day=day) if request.method != "GET" else None,
     )
+
+
+def _wanted(point: ServicePoint) -> tuple[Booking | None, Booking | None]:
+    """Which booking the address opens, and which it moves."""
+    numbers = request.args.get("b"), request.args.get("move")
+    booking, moving = (load.booking(point.slug, number) or abort(404) if number else None for number in numbers)
+    return booking or moving, moving
+
+
+def _query() -> dict[str, list[str]]:
+    """What the address says beside the day: the poll asks for the same page."""
+    return {key: request.args.getlist(key) for key in QUERY if key in request.args}
 
 
 def _refused(booking: Booking, problem: Problem) -> ResponseReturnValue:
     """The day and the booking as they are now, and why the tap did nothing."""
-    number, slug = booking.number, booking.service_point.slug
-    current = load.booking(slug, number) or abort(404)
+    current = load.booking(booking.service_point.slug, booking.number) or abort(404)
     point = current.service_point
-    return _page(point, local_day(point.time_zone, current.starts_at), current, problem=problem), problem.status
+    return page(point, local_day(point.time_zone, current.starts_at), current, problem=problem), problem.status
 
 
 def _back_to(booking: Booking) -> ResponseReturnValue:
     current = load.booking(booking.service_point.slug, booking.number) or abort(404)
     point = current.service_point
     day = local_day(point.time_zone, current.starts_at)
-    return redirect(url_for(".show", slug=point.slug, day=day, b=current.number, view=_view()), 303)
+    return redirect(url_for("board.show", slug=point.slug, day=day, b=current.number, view=_view()), 303)
 
 
 def _view() -> str | None:

@@ -2,9 +2,10 @@
 
 from flask import request
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 from tirefit.database import db
-from tirefit.models import Booking, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import Booking, Reservation, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.web import policy
 
 LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
@@ -12,6 +13,14 @@ LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
 
 def point(slug: str) -> ServicePoint | None:
     return db.session.scalar(select(ServicePoint).where(ServicePoint.slug == slug)) if slug.isprintable() else None
+
+
+def point_with_revision(slug: str) -> ServicePoint | None:
+    """The same with the number that tells whether its day has changed: one statement, for screens that ask often."""
+    if not slug.isprintable():
+        return None
+    found = select(ServicePoint).where(ServicePoint.slug == slug).options(joinedload(ServicePoint.board_revision))
+    return db.session.scalar(found)
 
 
 def asked_point() -> ServicePoint | None:
@@ -26,6 +35,12 @@ def post(post_id: int) -> ServicePost | None:
 
 def template(template_id: int) -> ScheduleTemplate | None:
     return db.session.get(ScheduleTemplate, template_id) if template_id <= LARGEST_ID else None
+
+
+def block(point: ServicePoint, reservation_id: int) -> Reservation | None:
+    """Closed time of a station."""
+    found = db.session.get(Reservation, reservation_id) if reservation_id <= LARGEST_ID else None
+    return found if found and found.service_point_id == point.id and found.kind == "block" else None
 
 
 def booking(slug: str, number: str) -> Booking | None:

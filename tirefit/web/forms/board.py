@@ -8,7 +8,9 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, StringField, ValidationError
 
-from tirefit.web.forms.public import as_id, instant_of
+from tirefit.models import ServicePoint
+from tirefit.web.forms import text
+from tirefit.web.forms.public import NonceField, as_id, instant_of, or_refuse
 
 
 class PlaceForm(FlaskForm):
@@ -31,6 +33,30 @@ class PlaceForm(FlaskForm):
     def tell_customer(self) -> bool | None:
         """As the box says; None (the rule decides) where there was no box."""
         return bool(self.tell.data) if "asks" in request.form else None
+
+
+class WalkInForm(FlaskForm):
+    """What may be known of a car at the gate, and need not be."""
+
+    plate = StringField(_l("Госномер"))
+    phone = StringField(_l("Телефон"))
+    nonce = NonceField()
+
+    customer_phone = ""
+
+    def __init__(self, point: ServicePoint, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.point = point
+
+    def validate_plate(self, field: StringField) -> None:
+        if (field.data or "").strip():
+            field.data = or_refuse(field, text.plate_of(field.data or ""), _l("Введите номер буквами и цифрами"))
+
+    def validate_phone(self, field: StringField) -> None:
+        if (field.data or "").strip():
+            self.customer_phone = or_refuse(
+                field, text.phone_of(field.data or "", self.point.country), _l("Введите номер полностью")
+            )
 
 
 def version_seen() -> int | None:

@@ -69,11 +69,11 @@ class ContactsForm(FlaskForm):
     def validate_name(self, field: StringField) -> None:
         if not (field.data or "").strip():
             raise ValidationError(_l("Введите имя"))
-        field.data = _or_refuse(field, text.name_of(field.data), _l("Введите имя буквами, не длиннее 80 знаков"))
+        field.data = or_refuse(field, text.name_of(field.data), _l("Введите имя буквами, не длиннее 80 знаков"))
 
     def validate_phone(self, field: StringField) -> None:
         """What was typed is shown again; what is kept is `customer_phone`."""
-        self.customer_phone = _or_refuse(
+        self.customer_phone = or_refuse(
             field,
             text.phone_of(field.data or "", self.point.country),
             _l("Введите номер полностью — например, 067 123 45 67"),
@@ -82,7 +82,7 @@ class ContactsForm(FlaskForm):
     def validate_email(self, field: StringField) -> None:
         self.customer_email = None
         if (field.data or "").strip():
-            self.customer_email = _or_refuse(
+            self.customer_email = or_refuse(
                 field, text.email_of(field.data), _l("Проверьте адрес — например, anna@example.com")
             )
 
@@ -91,7 +91,7 @@ class PlateForm(FlaskForm):
     plate = StringField(_l("Госномер"))
 
     def validate_plate(self, field: StringField) -> None:
-        field.data = _or_refuse(
+        field.data = or_refuse(
             field, text.plate_of(field.data or ""), _l("Введите номер буквами и цифрами, не длиннее 12 знаков")
         )
 
@@ -112,7 +112,7 @@ def as_id(value: str) -> int | None:
     return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else None
 
 
-def _or_refuse(field: Field, value: str | None, words: Any) -> str:
+def or_refuse(field: Field, value: str | None, words: Any) -> str:
     """The value, or the refusal. What cannot even be shown again is not."""
     if value is None:
         if len(field.data or "") > 300 or text.fit(field.data or "") is None:
