@@ -23,6 +23,9 @@ Order = tuple[str, dict[str, Any]]
 # The engine with the look only before the insert: a change of the offer in between goes unseen.
 WITHOUT_THE_SECOND_LOOK = "--without-the-second-look"
 
+# Whoever moves a booking locks the post it is on, and not the one it goes to.
+WITH_ONE_POST_LOCKED = "--with-one-post-locked"
+
 
 class Player:
     def __init__(self, url: str, folder: Path, *arguments: str) -> None:
@@ -77,13 +80,16 @@ def play() -> None:
     """What a player's process does: one order a line, until there are no more."""
     from tests import factories
     from tirefit import create_app
-    from tirefit.booking.commands import create_booking
+    from tirefit.booking import commands, record
+    from tirefit.booking.commands import create_booking, reschedule_booking
     from tirefit.database import db
     from tirefit.errors import Problem
     from tirefit.schedule import changes, reservations, slots
 
     if WITHOUT_THE_SECOND_LOOK in sys.argv:
         reservations._is_offered = lambda *span: True
+    if WITH_ONE_POST_LOCKED in sys.argv:
+        commands.load_for_change = lambda booking_id, all_posts: record.load_for_change(booking_id)
 
     def hold(point, at, minutes, token):
         start = datetime.fromisoformat(at)
@@ -92,6 +98,10 @@ def play() -> None:
     def book(point, at, services, car, token):
         start = datetime.fromisoformat(at)
         return create_booking(point, services, car, factories.ANNA, token=token, starts_at=start).reservation_id
+
+    def move(booking, by, at, post):
+        start = datetime.fromisoformat(at)
+        return reschedule_booking(booking, actor=by, starts_at=start, post_number=post).reservation_id
 
     def length(post, number, minutes):
         return seen(
@@ -119,7 +129,7 @@ def play() -> None:
     def seen(difference):
         return [each.id for each in difference.reserved]
 
-    known = {each.__name__: each for each in (hold, book, confirm, length, season, drop, close, roll)}
+    known = {each.__name__: each for each in (hold, book, confirm, move, length, season, drop, close, roll)}
     with create_app().app_context():
         factories.car_type()  # connected, and everything imported
         db.session.rollback()
