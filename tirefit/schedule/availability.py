@@ -104,7 +104,7 @@ class Reserved(NamedTuple):
 
     @classmethod
     def columns(cls) -> list[Any]:
-        return [getattr(Reservation, name) for name in cls._fields]
+        return [Reservation.__table__.c[name] for name in cls._fields]
 
 
 AbilitySelect = Select[int, int, int, bool, bool, bool, bool, int]
@@ -298,7 +298,7 @@ def slots_by_post(statement: Select[int, datetime, datetime], which: dict[str, A
 def reserved_of(stations: ColumnElement[bool]) -> Select[Any]:
     """One range of the index (station, start)."""
     return (
-        select(*(_reservation[name] for name in Reserved._fields))
+        select(*Reserved.columns())
         .where(
             stations,
             _reservation.starts_at > bindparam("start"),

@@ -39,6 +39,8 @@ def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Spa
     """
     step = timedelta(minutes=length)
     plain = [cell for opens, closes in windows for cell in _cells(opens, closes, step)]
+    if not taken:
+        return plain
     starts, ends = [cell[0] for cell in plain], [end for _, end in taken]
     cells: list[Span] = []
     for reserved in taken:  # it may reach from one window into the next, where they touch: at midnight, for one
@@ -138,9 +140,10 @@ def runs(
 
 
 def _cells(start: datetime, end: datetime, step: timedelta) -> Iterator[Span]:
-    while start + step <= end:
-        yield start, start + step
-        start += step
+    stop = start + step
+    while stop <= end:
+        yield start, stop
+        start, stop = stop, stop + step
 
 
 def _stretches(free: Sequence[Span]) -> Iterator[tuple[int, int]]:

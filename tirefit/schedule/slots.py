@@ -6,11 +6,14 @@ schedule.availability.
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cache
+from operator import itemgetter
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit import clock
@@ -168,7 +171,8 @@ def _extend_offers(point_ids: Sequence[int], run_id: int, days: int | None, agai
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all():
-        added += _extend_offer(point, days, again)
+        with db.session.no_autoflush:  # all watermarks are written together, at the end
+            added += _extend_offer(point, days, again)
     run = db.session.get_one(ScheduleRun, run_id, populate_existing=True)
     run.added += added
     run.done += len(point_ids)
@@ -241,21 +245,28 @@ def offered_days(point: ServicePoint) -> Days:
 
 def load_hours(point: ServicePoint, since: date | None = None) -> Hours:
     """The rules that open a station's posts (from a day on), as the pure functions of schedule.windows take them."""
-    templates = select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)
-    exceptions = select(ScheduleException).where(ScheduleException.service_point_id == point.id)
-    if since is not None:
-        exceptions = exceptions.where(ScheduleException.day >= since)
+    templates = db.session.scalars(TEMPLATES, {"point_id": point.id}).unique()
+    exceptions = db.session.scalars(EXCEPTIONS, {"point_id": point.id, "since": since or date.min}).unique()
     return Hours(
         zone=point.time_zone,
-        weeks=tuple(
-            as_week(template)
-            for template in db.session.scalars(templates.options(joinedload(ScheduleTemplate.windows))).unique()
-        ),
+        weeks=tuple(as_week(template) for template in templates),
         exceptions={
             (found.service_post_id, found.day): tuple((w.opens, w.closes) for w in found.windows)
-            for found in db.session.scalars(exceptions.options(joinedload(ScheduleException.windows))).unique()
+            for found in exceptions
         },
     )
+
+
+TEMPLATES = (
+    select(ScheduleTemplate)
+    .where(ScheduleTemplate.service_point_id == bindparam("point_id"))
+    .options(joinedload(ScheduleTemplate.windows))
+)
+EXCEPTIONS = (
+    select(ScheduleException)
+    .where(ScheduleException.service_point_id == bindparam("point_id"), ScheduleException.day >= bindparam("since"))
+    .options(joinedload(ScheduleException.windows))
+)
 
 
 def as_week(template: ScheduleTemplate) -> Week:
@@ -287,13 +298,7 @@ def regenerate(point: ServicePoint, posts: Iterable[ServicePost], first_day: dat
             [{"start": start, "post": post_id} for start, post_id, _ in found.removed],
         )
     if found.added:
-        db.session.execute(
-            insert(ScheduleSlot.__table__),  # type: ignore[arg-type]
-            [
-                {"service_point_id": point.id, "starts_at": start, "service_post_id": post_id, "ends_at": end}
-                for start, post_id, end in found.added
-            ],
-        )
+        _insert(point.id, found.added)
     return found
 
 
@@ -307,36 +312,41 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
     start, end = day_span(point.time_zone, first_day)[0], day_span(point.time_zone, last_day)[1]
     ids = [post.id for post in posts]
     reserved = _reserved(ids, start - 2 * A_DAY, end + 3 * A_DAY)
-    offered = list(_offered(point.id, ids, start, end + 3 * A_DAY))
-    want: set[Cell] = set()
-    limits: dict[int, datetime] = {}
+    offered = _offered(point.id, ids, start, end + 3 * A_DAY)
+    want: list[Cell] = []
+    have: set[Cell] = set()
     outside: list[Reserved] = []
+    # A night before the evening before decides when that one's hours begin, and so where their slots do. One day more
+    # at the end: what is reserved across its midnight is seen to be made of whole cells only together with it.
+    windows_of = _windows_of(hours, ids, first_day - 2 * A_DAY, beyond + A_DAY)
+    cut = cache(grid.cut)  # posts of one length that nobody has reserved are cut alike
     for post in posts:
-        # A night before the evening before decides when that one's hours begin, and so where their slots do.
-        bounds = opening_windows(hours, post.id, first_day - 2 * A_DAY, beyond)
-        limit = limits[post.id] = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in bounds)])
-        # One day more: what is reserved across its midnight is seen to be made of whole cells only together with it.
-        windows = opening_windows(hours, post.id, first_day - 2 * A_DAY, beyond + A_DAY)
+        windows = windows_of[post.id]
+        of_the_last = opening_windows(hours, post.id, beyond, beyond)
+        limit = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in of_the_last)])
         of_post = [found for found in reserved if found.service_post_id == post.id]
         if post.active:
             # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
-            lasting = [found.span for found in of_post if found.kind != "hold"]
-            cells = grid.cut(windows, post.slot_duration, lasting)
+            lasting = tuple(found.span for found in of_post if found.kind != "hold")
+            cells = cut(windows, post.slot_duration, lasting)
             # What ended with the day before stays as it is; a slot across midnight does not reach into it.
-            ended = max((cell[2] for cell in offered if cell[1] == post.id and cell[2] <= start), default=start - A_DAY)
-            want |= {(cell[0], post.id, cell[1]) for cell in cells if ended <= cell[0] < limit and cell[1] > start}
+            ended = max((cell[2] for cell in offered[post.id] if cell[2] <= start), default=start - A_DAY)
+            first = max(bisect_left(cells, (ended,)), bisect_right(cells, start, key=itemgetter(1)))
+            want += [(begin, post.id, stop) for begin, stop in cells[first : bisect_left(cells, (limit,))]]
+        # Beyond the last day there is nothing but what its hours leave there; further on, if the offer ends with this
+        # day.
+        ends_here = point.slots_until is None or beyond >= point.slots_until
+        have.update(cell for cell in offered[post.id] if cell[2] > start and (ends_here or cell[0] < limit))
         outside += [
             found for found in of_post if start <= found.starts_at < end and any(grid.gaps(found.span, windows))
         ]
-    # Beyond the last day there is nothing but what its hours leave there; further on, if the offer ends with this day.
-    ends_here = point.slots_until is None or beyond >= point.slots_until
-    have = {cell for cell in offered if cell[2] > start and (ends_here or cell[0] < limits[cell[1]])}
+    wanted = set(want) if have else set()  # a new station has nothing yet: no need to look each slot up
     return Difference(
         first_day,
         last_day,
-        kept=tuple(sorted(cell for cell in have & want if start <= cell[0] < end)),
-        added=tuple(sorted(want - have)),
-        removed=tuple(sorted(have - want)),
+        kept=tuple(sorted(cell for cell in have & wanted if start <= cell[0] < end)),
+        added=tuple(sorted(wanted - have if have else want)),
+        removed=tuple(sorted(have - wanted)),
         reserved=tuple(found for found in reserved if start <= found.starts_at < end),
         outside=tuple(outside),
     )
@@ -350,17 +360,28 @@ def lock_station(point_id: int) -> ServicePoint:
     return db.session.get_one(ServicePoint, point_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
+def _windows_of(hours: Hours, post_ids: Sequence[int], first_day: date, last_day: date) -> dict[int, tuple[Span, ...]]:
+    """When each post is open. Posts without rules of their own are open together: that is worked out once."""
+    with_own = {week.post_id for week in hours.weeks} | {post_id for post_id, _ in hours.exceptions}
+    of_the_station = tuple(opening_windows(hours, None, first_day, last_day))
+    return {
+        post_id: tuple(opening_windows(hours, post_id, first_day, last_day)) if post_id in with_own else of_the_station
+        for post_id in post_ids
+    }
+
+
 def lock_posts_for_regeneration(ids: Sequence[int]) -> list[ServicePost]:
     """Posts in ascending id, the one lock order, read afresh. SQLite has one writer and needs no row locks."""
-    return list(
-        db.session.scalars(
-            select(ServicePost)
-            .where(ServicePost.id.in_(ids))
-            .order_by(ServicePost.id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    )
+    return list(db.session.scalars(LOCKED_POSTS, {"ids": ids}))
+
+
+LOCKED_POSTS = (
+    select(ServicePost)
+    .where(ServicePost.id.in_(bindparam("ids", expanding=True)))
+    .order_by(ServicePost.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 def _hash(seen: str) -> str:
@@ -382,31 +403,60 @@ def _horizon(point: ServicePoint, days: int | None = None) -> Days:
     return today, today + timedelta(days=days or point.horizon_days)
 
 
-def _offered(point_id: int, post_ids: Sequence[int], start: datetime, end: datetime) -> Iterable[Cell]:
-    return (
-        (row.starts_at, row.service_post_id, row.ends_at)
-        for row in db.session.execute(
-            select(ScheduleSlot.starts_at, ScheduleSlot.service_post_id, ScheduleSlot.ends_at).where(
-                ScheduleSlot.service_point_id == point_id,
-                ScheduleSlot.service_post_id.in_(post_ids),
-                ScheduleSlot.starts_at > start - timedelta(minutes=LONGEST),
-                ScheduleSlot.starts_at < end,
-            )
-        )
+def _insert(point_id: int, cells: Sequence[Cell]) -> None:
+    """Write slots, each database in its quickest way: a new station's offer is thousands of them."""
+    connection = db.session.connection()
+    # A slot begins where another ends, and on several posts at once: few moments, each turned into seconds once.
+    moments = {start for start, _, _ in cells} | {end for _, _, end in cells}
+    seconds = {moment: int(moment.timestamp()) for moment in moments}
+    rows = [(point_id, seconds[start], post_id, seconds[end]) for start, post_id, end in cells]
+    if connection.dialect.name == "postgresql":
+        columns = dict(zip(("points", "starts", "posts", "ends"), map(list, zip(*rows, strict=True)), strict=True))
+        connection.execute(INSERT_ARRAYS, columns)
+    else:
+        connection.exec_driver_sql(INSERT_ROWS, rows)
+
+
+INSERT_ROWS = "INSERT INTO schedule_slots (service_point_id, starts_at, service_post_id, ends_at) VALUES (?, ?, ?, ?)"
+INSERT_ARRAYS = text(
+    "INSERT INTO schedule_slots (service_point_id, starts_at, service_post_id, ends_at)"
+    " SELECT point_id, to_timestamp(starts), post_id, to_timestamp(ends)"
+    " FROM unnest(CAST(:points AS integer[]), CAST(:starts AS bigint[]), CAST(:posts AS integer[]),"
+    " CAST(:ends AS bigint[])) AS cells (point_id, starts, post_id, ends)"
+)
+
+_slot, _reservation = ScheduleSlot.__table__.c, Reservation.__table__.c
+OFFERED = select(_slot.starts_at, _slot.service_post_id, _slot.ends_at).where(
+    _slot.service_point_id == bindparam("point_id"),
+    _slot.service_post_id.in_(bindparam("post_ids", expanding=True)),
+    _slot.starts_at > bindparam("start"),
+    _slot.starts_at < bindparam("end"),
+)
+
+
+def _offered(point_id: int, post_ids: Sequence[int], start: datetime, end: datetime) -> dict[int, list[Cell]]:
+    """The slots of each of these posts that touch [start, end)."""
+    values = {"point_id": point_id, "post_ids": post_ids, "start": start - timedelta(minutes=LONGEST), "end": end}
+    offered: dict[int, list[Cell]] = {post_id: [] for post_id in post_ids}
+    for starts_at, post_id, ends_at in db.session.execute(OFFERED, values).all():
+        offered[post_id].append((starts_at, post_id, ends_at))
+    return offered
+
+
+RESERVED = (
+    select(*Reserved.columns())
+    .where(
+        _reservation.service_post_id.in_(bindparam("post_ids", expanding=True)),
+        _reservation.starts_at < bindparam("end"),
+        _reservation.starts_at > bindparam("a_day_before"),  # none is longer than a day
+        _reservation.ends_at > bindparam("start"),
+        live(bindparam("now")),
     )
+    .order_by(_reservation.starts_at)
+)
 
 
 def _reserved(post_ids: Sequence[int], start: datetime, end: datetime) -> list[Reserved]:
     """Live reservations of these posts that touch [start, end), by start."""
-    found = db.session.execute(
-        select(*Reserved.columns())
-        .where(
-            Reservation.service_post_id.in_(post_ids),
-            Reservation.starts_at < end,
-            Reservation.starts_at > start - A_DAY,  # none is longer than a day
-            Reservation.ends_at > start,
-            live(),
-        )
-        .order_by(Reservation.starts_at)
-    )
-    return [Reserved(*row) for row in found]
+    values = {"post_ids": post_ids, "start": start, "a_day_before": start - A_DAY, "end": end, "now": clock.now()}
+    return [Reserved._make(row) for row in db.session.execute(RESERVED, values).all()]

@@ -46,8 +46,8 @@ class Hours:
     exceptions: dict[tuple[int | None, date], tuple[LocalWindow, ...]] = field(default_factory=dict)
 
 
-def local_windows(hours: Hours, post_id: int, day: date) -> list[LocalWindow]:
-    """The windows of one local day of one post, by the one precedence there is.
+def local_windows(hours: Hours, post_id: int | None, day: date) -> list[LocalWindow]:
+    """The windows of one local day of one post (None: of a post without rules of its own), by the one precedence.
 
     Post's exception, else station's exception, else post's season, station's season, post's week, station's week.
     Among plans of one rank the higher priority wins, then the newer one. Nothing at all: closed.
@@ -62,7 +62,7 @@ def local_windows(hours: Hours, post_id: int, day: date) -> list[LocalWindow]:
     return sorted((opens, closes) for weekday, opens, closes in ruling.windows if weekday == day.weekday())
 
 
-def opening_windows(hours: Hours, post_id: int, first_day: date, last_day: date) -> list[Span]:
+def opening_windows(hours: Hours, post_id: int | None, first_day: date, last_day: date) -> list[Span]:
     """Every open stretch that belongs to these local days, as UTC, in order and without overlaps.
 
     A stretch that begins before the one of the evening before has ended begins at that end.
