@@ -32,20 +32,20 @@ from sqlalchemy import select, text, update
 from tests import factories, model
 from tests.factories import ANNA, car_type, service
 from tests.model import Plan, Rules, Span, instant, midnight, minute, touches
+from tirefit.booking.at_the_gate import book_walk_in, extend_visit
 from tirefit.booking.commands import create_booking, needs_of, reschedule_booking
 from tirefit.booking.states import CUSTOMER, USER
 from tirefit.booking.steps import cancel_booking, restore_booking, transition_booking, undo_transition
 from tirefit.database import command, db
 from tirefit.errors import HoldExpired, LimitReached, PostHasBookings, Problem, RunOutdated, WrongTransition
 from tirefit.models import Booking, Reservation, ScheduleSlot, ServicePoint, ServicePost
-from tirefit.schedule import changes, reservations, slots
+from tirefit.schedule import changes, slots
 from tirefit.schedule.availability import (
     available_at_time,
     days,
     find_available_slots_for_duration,
     nearest,
 )
-from tirefit.schedule.grid import Run
 from tirefit.schedule.reasons import by_posts, refusal, why_not
 from tirefit.schedule.reservations import (
     block_time,
@@ -140,6 +140,7 @@ class Booked:
     end: int
     minutes: int
     status: str = "confirmed"
+    expected: int | None = None  # to end, when that is later than it should
     steps: list[tuple[str, str, int]] = field(default_factory=list)  # what happened, from which state, when
 
     def go(self, event: str, status: str, now: int) -> None:
@@ -194,7 +195,8 @@ class Machine(RuleBasedStateMachine):
         self.holds: dict[str, Held] = {}
         self.gone: dict[str, Held] = {}  # holds that were released, or whose time somebody took
         self.bookings: dict[int, Booked] = {}
-        self.others: dict[int, tuple[int, int, int, str]] = {}  # blocks and walk-ins
+        self.blocks: dict[int, tuple[int, int, int, str]] = {}  # blocks
+        self.wholes: dict[int, tuple[int, int, int]] = {}  # of which stretch a block is a piece
         self.changes: dict[int, Change] = {}
         self.until = self.today + timedelta(days=HORIZON)
         self.looks = 0
@@ -421,30 +423,54 @@ class Machine(RuleBasedStateMachine):
         self.forget_expired(post, start, start + length)
         assert len(done.in_the_way) == sum(touches(span, [(start, start + length)]) for span in self.taken(post))
         new = [(post, *span, "block") for span in model.free((start, start + length), self.taken(post))]
-        self.others |= dict(zip(done.reservation_ids, new, strict=True))
+        self.blocks |= dict(zip(done.reservation_ids, new, strict=True))
+        self.wholes |= dict.fromkeys(done.reservation_ids, (post, start, start + length))
 
-    @happens(2, when=lambda self: any(kind == "block" for *_, kind in self.others.values()))
+    @happens(2, when=lambda self: self.blocks)
     def open_what_was_blocked(self, data):
-        id = data.draw(st.sampled_from([id for id, (*_, kind) in self.others.items() if kind == "block"]))
+        id = data.draw(st.sampled_from(list(self.blocks)))
         assert (unblock(id), unblock(id)) == (True, False)
-        del self.others[id]
+        for piece in [each for each, whole in self.wholes.items() if whole == self.wholes[id]]:
+            del self.blocks[piece], self.wholes[piece]
 
-    @happens(2, length=st.integers(5, 150))
-    def somebody_drives_in(self, data, length):
-        """Off the grid and without notice; but only where nobody is."""
+    @happens(3, work=st.sampled_from(sorted(WORK)))
+    def somebody_drives_in(self, data, work):
+        """Off the grid and without notice, now or later; but only where nobody is."""
         post, start = self.a_place(data)
-        id = walk_in(self.station_id, post, start, start + length)
-        is_free = not touches((start, start + length), self.taken(post))
-        assert (id is not None) == is_free
-        if id is not None:
-            self.forget_expired(post, start, start + length)
-            self.others[id] = (post, start, start + length, "walk_in")
+        if data.draw(st.booleans()):
+            start = self.now // 60
+        start = max(start, self.now // 60)
+        ids, number = [service(name).id for name in WORK[work]], self.ids.index(post) + 1
 
-    @happens(2, when=lambda self: any(kind == "walk_in" for *_, kind in self.others.values()))
-    def and_out_again(self, data):
-        id = data.draw(st.sampled_from([id for id, (*_, kind) in self.others.items() if kind == "walk_in"]))
-        drive_out(id)
-        del self.others[id]
+        def do() -> Booking:
+            return book_walk_in(
+                self.station_id, ids, car_type().id, post_number=number, starts_at=instant(start), token=new_token()
+            )
+
+        if touches((start, start + work), self.taken(post)):
+            assert refused(do).code == "slot_taken"
+            return
+        made = do()
+        assert (made.service_post_id, minute(made.starts_at), minute(made.ends_at)) == (post, start, start + work)
+        self.forget_expired(post, start, start + work)
+        self.bookings[made.id] = Booked(post, start, start + work, work, "arrived")
+
+    @happens(3, when=lambda self: self.bookings, more=st.sampled_from([5, 10, 15, 20, 30]))
+    def it_takes_longer(self, data, more):
+        """The time after it is taken as far as it is free, and nobody is moved."""
+        here = [id for id, booked in self.bookings.items() if booked.status in ("arrived", "in_progress")]
+        id = data.draw(st.sampled_from(here or list(self.bookings)))
+        booked = self.bookings[id]
+        if not here:
+            assert refused(lambda: extend_visit(id, more)).code == "wrong_transition"
+            return
+        booked.expected = max(booked.expected or booked.end, self.now // 60) + more
+        later = [start for start, _ in self.taken(booked.post, moving=booked) if start >= booked.end]
+        until = min([booked.expected, booked.start + 1440, *later])
+        extend_visit(id, more)
+        if until > booked.end:
+            booked.end = until
+            self.forget_expired(booked.post, booked.start, until)
 
     # --- what managers change
 
@@ -599,7 +625,7 @@ class Machine(RuleBasedStateMachine):
         holds = [(held.post, held.start, held.end, "hold", held.expires) for held in self.holds.values()]
         live = {id: booked for id, booked in self.bookings.items() if booked.status not in OVER}
         lasting = [(b.post, b.start, b.end, "booking", None) for b in live.values()]
-        lasting += [(*other, None) for other in self.others.values()]
+        lasting += [(*other, None) for other in self.blocks.values()]
         assert reserved == sorted(holds + lasting)  # I2 I7
         assert model.apart((post, start, end) for post, start, end, *_ in reserved)  # I1
         known = db.session.execute(
@@ -690,7 +716,7 @@ class Machine(RuleBasedStateMachine):
         """What shapes the offer: everything reserved but holds, which pass."""
         live = [each for each in self.bookings.values() if each.status not in OVER and each is not moving]
         booked = [(each.start, each.end) for each in live if each.post == post]
-        return booked + [(start, end) for other, start, end, _ in self.others.values() if other == post]
+        return booked + [(start, end) for other, start, end, _ in self.blocks.values() if other == post]
 
     def taken(self, post: int, without: list[str] = (), moving: Booked | None = None) -> list[Span]:
         live = [held for token, held in self.holds.items() if held.expires > self.now and token not in without]
@@ -867,20 +893,6 @@ def refused(do: Callable[[], object]) -> Problem:
 
 def newest_plan() -> int:
     return db.session.scalars(text("SELECT max(id) FROM schedule_templates")).one()
-
-
-@command
-def walk_in(point_id: int, post: int, start: int, end: int) -> int | None:
-    """As staff take time: any that is free, on the grid or off it."""
-    reservations.lock_posts([post])
-    run = Run(post, 0, instant(start), instant(end), slots=0, waste_minutes=0, left_minutes=0, right_minutes=0)
-    return reservations.take(point_id, run, "walk_in", on_grid=False)
-
-
-@command
-def drive_out(reservation_id: int) -> None:
-    reservations.lock_posts([reservations.get(reservation_id).service_post_id])
-    reservations.free(reservation_id)
 
 
 @command
