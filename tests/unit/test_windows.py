@@ -117,7 +117,11 @@ def test_a_day_on_which_the_clock_changes_has_its_real_minutes(day, whole_day, n
         ("Australia/Lord_Howe", date(2026, 4, 5), 24 * 60 + 30),  # half an hour
         ("Australia/Lord_Howe", date(2026, 10, 4), 23 * 60 + 30),
         ("Asia/Almaty", date(2026, 3, 29), 24 * 60),
+        ("Asia/Almaty", date(2024, 2, 29), 25 * 60),  # from +06 to +05 for good, at its midnight
+        ("Asia/Almaty", date(2024, 3, 1), 24 * 60),
         ("Pacific/Apia", date(2026, 4, 5), 24 * 60),
+        ("Pacific/Apia", date(2011, 12, 29), 24 * 60),
+        ("Pacific/Apia", date(2011, 12, 31), 24 * 60),
     ],
 )
 def test_a_day_that_never_closes_is_open_for_exactly_its_minutes(zone, day, minutes):
@@ -125,6 +129,22 @@ def test_a_day_that_never_closes_is_open_for_exactly_its_minutes(zone, day, minu
 
     assert found == [day_span(zone, day)]
     assert lengths(found) == [minutes]
+
+
+def test_a_day_that_the_calendar_skips_has_no_time_and_no_hours():
+    """Samoa moved over the date line: after Thursday, 29 December 2011 came Saturday."""
+    friday = date(2011, 12, 30)
+    rules = hours(week((NINE, NOON), (ONE, SIX)), zone="Pacific/Apia")
+
+    assert lengths([day_span("Pacific/Apia", friday)]) == [0]
+    assert opening_windows(rules, POST, friday, friday) == []
+    around = opening_windows(rules, POST, friday - timedelta(days=1), friday + timedelta(days=1))
+    assert around == [
+        (datetime(2011, 12, 29, 19, 0, tzinfo=UTC), datetime(2011, 12, 29, 22, 0, tzinfo=UTC)),  # Thursday, −10
+        (datetime(2011, 12, 29, 23, 0, tzinfo=UTC), datetime(2011, 12, 30, 4, 0, tzinfo=UTC)),
+        (datetime(2011, 12, 30, 19, 0, tzinfo=UTC), datetime(2011, 12, 30, 22, 0, tzinfo=UTC)),  # Saturday, +14
+        (datetime(2011, 12, 30, 23, 0, tzinfo=UTC), datetime(2011, 12, 31, 4, 0, tzinfo=UTC)),
+    ]
 
 
 def test_a_wall_time_that_the_clock_skips_moves_on_and_one_that_comes_twice_is_its_first():

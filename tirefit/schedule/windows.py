@@ -71,6 +71,8 @@ def opening_windows(hours: Hours, post_id: int | None, first_day: date, last_day
     for day in each_day(first_day, last_day):
         for opens, closes in local_windows(hours, post_id, day):
             start, end = instant(hours.zone, day, opens), instant(hours.zone, day, closes)
+            if start >= instant(hours.zone, day, DAY):
+                continue  # the calendar skips that day (Samoa, 30 December 2011): its hours are not the next day's
             if spans:
                 start = max(start, spans[-1][1])
             if start < end:  # a window inside the spring gap vanishes
