@@ -15,6 +15,8 @@ from sqlalchemy.orm import joinedload
 from tirefit import clock, revisions
 from tirefit.booking.at_the_gate import delays
 from tirefit.booking.commands import needs_of
+from tirefit.booking.states import USER
+from tirefit.booking.steps import UNDO_WITHIN
 from tirefit.database import db
 from tirefit.models import (
     LIVE,
@@ -249,6 +251,19 @@ def history(booking: Booking) -> list[Trace]:
         .order_by(BookingEvent.id)
     )
     return [Trace(at, event, actor, name or "") for at, event, actor, name in found]
+
+
+def place_before(booking: Booking) -> tuple[int, datetime] | None:
+    """Where a booking stood before the station's people moved it just now: post number and start, to bring it back."""
+    last = db.session.scalar(
+        select(BookingEvent).where(BookingEvent.booking_id == booking.id).order_by(BookingEvent.id.desc()).limit(1)
+    )
+    if last is None or last.actor != USER or last.event not in ("rescheduled", "adjusted"):
+        return None
+    if clock.now() > last.at + UNDO_WITHIN or last.before["total_duration"] != booking.total_duration:
+        return None
+    number = db.session.scalar(select(ServicePost.post_number).where(ServicePost.id == last.before["service_post_id"]))
+    return (number, datetime.fromisoformat(last.before["starts_at"])) if number is not None else None
 
 
 def state_of(booking: Booking, point: ServicePoint, now: datetime) -> str:

@@ -10,10 +10,10 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from tirefit import clock, revisions
-from tirefit.board import history, load_day, revision_of
+from tirefit.board import history, load_day, place_before, revision_of
 from tirefit.booking.at_the_gate import lane
 from tirefit.booking.commands import reschedule_booking
-from tirefit.booking.states import BY_HAND, USER, possible_events
+from tirefit.booking.states import BY_HAND, TRANSITIONS, USER, possible_events
 from tirefit.booking.steps import can_undo, cancel_booking, restore_booking, transition_booking, undo_transition
 from tirefit.errors import Problem, WrongTransition
 from tirefit.models import Booking, ServicePoint
@@ -27,6 +27,7 @@ bp = Blueprint("board", __name__)
 QUERY = ("b", "move", "view", "add", "block", "svc", "car", "waiting", "post", "from", "to")
 VERBS = ("confirm", "arrive", "start", "complete")  # of a booking's ordinary way; at most one is next
 LONGEST_REASON = 200
+MOVABLE = TRANSITIONS["reschedule_by_station"].sources
 
 
 @bp.get("/board")
@@ -146,6 +147,8 @@ def page(
         events=possible_events(booking.status, USER) if booking else [],
         undo_until=can_undo(booking) if booking else None,
         verbs=VERBS,
+        back_to=place_before(booking) if booking else None,
+        movable=MOVABLE,
         history=history(booking) if booking else [],
         lane=lane(point) if day == local_day(point.time_zone, clock.now()) else [],
         add=add or (gate_panels.walk_in_panel(point, request.args) if "add" in request.args else None),
