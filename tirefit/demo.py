@@ -28,6 +28,7 @@ from tirefit.models import (
     ServicePointService,
     ServicePost,
     ServicePrice,
+    WheelSurcharge,
 )
 from tirefit.models.services import Names
 from tirefit.schedule import grid, reservations, slots
@@ -88,6 +89,7 @@ SERVICES: list[tuple[int, Names, Names, list[int], list[int]]] = [
         [700, 800, 900, 800, 1000],
     ),
 ]
+LARGE_WHEELS = {18: 5, 20: 15}  # from which size on, how many minutes more
 FIRST_NAMES = [
     "Олег",
     "Анна",
@@ -151,7 +153,7 @@ def _write_catalogue() -> None:
 
 
 def _write_small_station() -> ServicePoint:
-    """Three posts at 30, 40 and 30 minutes, with a lunch break: the plan's example."""
+    """Three posts at 30, 40 and 30 minutes, with a lunch break: the plan's example. Large wheels take longer here."""
     point = ServicePoint(
         slug="sadovaya",
         name="Шина-Сервис",
@@ -163,7 +165,11 @@ def _write_small_station() -> ServicePoint:
     )
     workday = [(540, 780), (840, 1200)]
     windows = [(day, *span) for day in range(6) for span in workday] + [(6, 600, 960)]
-    return _write_station(point, [30, 40, 30], windows)
+    point = _write_station(point, [30, 40, 30], windows)
+    db.session.add_all(
+        WheelSurcharge(service_point_id=point.id, from_inches=size, minutes=more) for size, more in LARGE_WHEELS.items()
+    )
+    return point
 
 
 def _write_big_station() -> ServicePoint:

@@ -1,6 +1,6 @@
 """How long a visit takes and what it costs: one breakdown, shown to everybody and kept with the booking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -13,6 +13,7 @@ from tirefit.models.services import Names
 from tirefit.schedule.availability import Needs
 
 MOST_SERVICES = 20  # in one visit
+SMALLEST_WHEEL, LARGEST_WHEEL = 8, 40  # inches, as the schema has them
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,41 @@ def wheel_surcharges(point: ServicePoint) -> dict[int, int]:
         .order_by(WheelSurcharge.from_inches)
     )
     return {inches: minutes for inches, minutes in rows}  # noqa: C416 (a Row is no pair to mypy)
+
+
+@dataclass(frozen=True)
+class WheelSizes:
+    """Neighbouring sizes of wheels, in inches, that a station treats alike; None: there is no end on that side."""
+
+    first: int | None
+    last: int | None
+
+    @property
+    def inches(self) -> int:
+        """The size that stands for all of them."""
+        return self.first or self.last or SMALLEST_WHEEL
+
+    def __contains__(self, inches: int | None) -> bool:
+        first, last = self.first or SMALLEST_WHEEL, self.last or LARGEST_WHEEL
+        return inches is not None and first <= inches <= last
+
+
+def wheel_sizes(point: ServicePoint, surcharges: Mapping[int, int]) -> list[WheelSizes]:
+    """Which sizes a customer is asked to choose from: those between which minutes, or the posts that take them, differ.
+
+    Empty at a station where no size takes longer.
+    """
+    if not surcharges:
+        return []
+    limits = {post.largest_wheel + 1 for post in point.posts if post.active and post.largest_wheel is not None}
+    return sizes_between(surcharges.keys() | limits)
+
+
+def sizes_between(steps: Iterable[int]) -> list[WheelSizes]:
+    """All sizes, told apart where one of the steps begins."""
+    firsts = sorted(size for size in {SMALLEST_WHEEL, *steps} if size <= LARGEST_WHEEL)
+    bounds = zip([None, *firsts[1:]], [*(after - 1 for after in firsts[1:]), None], strict=True)
+    return [WheelSizes(first, last) for first, last in bounds]
 
 
 def on_wheels(visit: Breakdown, inches: int, surcharges: Mapping[int, int]) -> Breakdown:

@@ -47,6 +47,10 @@ class Hold:
         """It no longer blocks anybody; but while nobody has taken the time it is still honoured."""
         return self.expires_at <= clock.now()
 
+    @property
+    def may_be_extended(self) -> bool:
+        return self.extensions < MOST_EXTENSIONS
+
 
 def new_token() -> str:
     return secrets.token_urlsafe(16)
@@ -129,7 +133,7 @@ def extend_reservation(token: str) -> Hold:
     hold = find_hold(token)
     if hold is None:
         raise HoldExpired()
-    if hold.extensions >= MOST_EXTENSIONS:
+    if not hold.may_be_extended:
         raise LimitReached(limit=MOST_EXTENSIONS)
     _keep_until(hold.reservation_id, _expiry(db.session.get_one(ServicePoint, hold.service_point_id)), extensions=1)
     return _reload(hold.reservation_id, token)

@@ -9,6 +9,7 @@ from tirefit.web import (
     account,
     assets,
     board,
+    city,
     dev,
     errors,
     filters,
@@ -75,7 +76,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, ticket, account, board, gate, manage):
+    for audience in (public, city, ticket, account, board, gate, manage):
         app.register_blueprint(audience.bp)
     app.register_blueprint(health.bp)
     app.register_blueprint(dev.bp)

@@ -24,10 +24,14 @@ def init_app(app: Flask) -> None:
 
 def show_problem(problem: Problem) -> Answer:
     """A refusal of the domain that no view knew a better answer to."""
-    headers = {}
-    if isinstance(problem, Busy | TooManyAttempts):
-        headers["Retry-After"] = str(problem.facts.get("retry_after", RETRY_AFTER_BUSY))
-    return render_template("errors/problem.html", problem=problem, **_ways_on()), problem.status, headers
+    return render_template("errors/problem.html", problem=problem, **_ways_on()), problem.status, when_again(problem)
+
+
+def when_again(problem: Problem) -> dict[str, str]:
+    """The header that says when to come back, for a refusal that passes by itself."""
+    if not isinstance(problem, Busy | TooManyAttempts):
+        return {}
+    return {"Retry-After": str(problem.facts.get("retry_after", RETRY_AFTER_BUSY))}
 
 
 def show_stale_form(error: CSRFError) -> Answer:

@@ -11,7 +11,8 @@ from flask import Flask
 from flask_babel import gettext as _
 
 from tirefit import clock, i18n
-from tirefit.models import ServicePoint
+from tirefit.booking.durations import Breakdown, WheelSizes
+from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.availability import Day
 from tirefit.schedule.windows import local_day, local_time
 
@@ -42,6 +43,8 @@ def init_app(app: Flask) -> None:
         money,
         minutes,
         duration,
+        took,
+        wheels,
         phone,
         in_my_language,
     ):
@@ -170,6 +173,28 @@ def duration(count: int) -> str:
     parts = [_("%(count)s ч", count=hours)] if hours else []
     parts += [_("%(count)s мин", count=rest)] if rest or not hours else []
     return " ".join(parts).replace(" ", NBSP)
+
+
+def took(visit: Breakdown | Booking) -> str:
+    """How long a visit takes, and of what that is the sum where it is one.
+
+    40 мин; 35 мин = 30 + 5 за R18; 80 мин = Сезонная переобувка 40 + Балансировка 30 + 10 за R18
+    """
+    lines = [(in_my_language(line.names), line.minutes) for line in visit.lines]
+    parts = [f"{name} {count}" if len(lines) > 1 else str(count) for name, count in lines]
+    if visit.wheel_minutes:
+        parts.append(str(_("%(count)s за R%(inches)s", count=visit.wheel_minutes, inches=visit.wheel_inches)))
+    total = minutes(sum(count for _name, count in lines) + visit.wheel_minutes)
+    return f"{total} = {' + '.join(parts)}" if len(parts) > 1 else total
+
+
+def wheels(sizes: WheelSizes) -> str:
+    """до R15, R16–17, R18+"""
+    if sizes.first is None:
+        return str(_("до R%(inches)s", inches=sizes.last))
+    if sizes.last is None:
+        return f"R{sizes.first}+"
+    return f"R{sizes.first}" if sizes.first == sizes.last else f"R{sizes.first}–{sizes.last}"
 
 
 def phone(number: str, point: ServicePoint) -> str:

@@ -11,7 +11,7 @@ from tirefit.models import ServicePoint
 from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import local_day, opening_windows
 
-Answer = str | Response | BaseResponse | tuple[str, int]
+Answer = str | Response | BaseResponse | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
 def show(template: str, point: ServicePoint | None, **context: Any) -> str:

@@ -1,7 +1,7 @@
 """What the picker shows: the choices in its address, the days, the times, and other times when one is gone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from tirefit import clock
 from tirefit.booking import durations, placement
-from tirefit.booking.durations import Breakdown, OfferedService
+from tirefit.booking.durations import Breakdown, OfferedService, WheelSizes
 from tirefit.errors import (
     BeyondHorizon,
     HoldExpired,
@@ -33,6 +33,8 @@ from tirefit.web import filters
 from tirefit.web.forms.public import MOST_IDS, as_id
 
 STRIP_DAYS = 14
+EVENINGS = 7  # days
+EVENING_FROM = 17  # o'clock
 
 # What a customer answers by choosing another time.
 TIME_IS_GONE = (
@@ -54,21 +56,36 @@ class Choice:
 
     service_ids: tuple[int, ...] = ()
     car_type_id: int | None = None
+    wheel_inches: int | None = None
 
     @property
     def query(self) -> dict[str, Any]:
-        return {"svc": list(self.service_ids), "car": self.car_type_id}
+        return {"svc": list(self.service_ids), "car": self.car_type_id, "wheel": self.wheel_inches}
 
 
 @dataclass(frozen=True)
 class Menu:
-    """A station's services and the cars it takes, with what is chosen of them and what that comes to."""
+    """A station's services, the cars it takes and the sizes of wheels it tells apart (none: it does not ask for the
+    size), with what is chosen of them and what that comes to.
+    """
 
     services: list[OfferedService]
     cars: list[CarType]
+    wheels: list[WheelSizes]
     choice: Choice
-    visit: Breakdown | None  # when the choice is complete and the station does it
-    refusal: Problem | None  # when it is complete and the station does not
+    visit: Breakdown | None = None  # when the choice is complete and the station does it
+    refusal: Problem | None = None  # when it is complete and the station does not
+
+    @property
+    def is_complete(self) -> bool:
+        """Is there nothing left to choose?"""
+        choice = self.choice
+        is_sized = choice.wheel_inches is not None or not self.wheels
+        return choice.service_ids != () and choice.car_type_id is not None and is_sized
+
+    @property
+    def chosen_wheels(self) -> WheelSizes | None:
+        return next((each for each in self.wheels if each.inches == self.choice.wheel_inches), None)
 
 
 @dataclass(frozen=True)
@@ -79,30 +96,46 @@ class Way:
     month: Callable[..., str]  # the same, for the month page
     take: str  # where a tapped time goes,
     method: str  # and how
+    evenings: Callable[..., str] | None = None  # the page of evenings, where there is one
 
 
-def read_menu(point: ServicePoint, values: MultiDict[str, str]) -> Menu:
-    """The menu with the choice in an address or a form. What makes no sense there is left out, silently."""
+def read_menu(point: ServicePoint, values: MultiDict[str, str], usual: Choice | None = None) -> Menu:
+    """The menu with the choice in an address or a form. What makes no sense there is left out, silently.
+
+    `usual` stands in where nothing is chosen at all.
+    """
+    asked = choice_in(values)
+    return menu_of(point, usual if usual is not None and asked == Choice() else asked)
+
+
+def choice_in(values: MultiDict[str, str]) -> Choice:
+    """The choice in an address or a form, as it was asked for."""
     asked = [as_id(value) for value in values.getlist("svc")[:MOST_IDS]]
-    return menu_of(point, Choice(tuple(filter(None, asked)), as_id(values.get("car", ""))))
+    return Choice(tuple(filter(None, asked)), as_id(values.get("car", "")), as_id(values.get("wheel", "")))
 
 
 def menu_of(point: ServicePoint, asked: Choice) -> Menu:
     """What the station offers, with as much of a choice as it knows."""
     services = durations.offered_services(point)
+    surcharges = durations.wheel_surcharges(point)
+    wheels = durations.wheel_sizes(point, surcharges)
     takes = {car_type_id for each in services for car_type_id in each.on}
     known = {each.service.id for each in services}
     choice = Choice(
         tuple(each for each in dict.fromkeys(asked.service_ids) if each in known)[: durations.MOST_SERVICES],
         asked.car_type_id if asked.car_type_id in takes else None,
+        next((each.inches for each in wheels if asked.wheel_inches in each), None),
     )
-    visit, refusal = None, None
-    if choice.service_ids and choice.car_type_id is not None:
-        try:
-            visit = durations.breakdown(choice.service_ids, choice.car_type_id, services, point.currency)
-        except UnknownService as problem:
-            refusal = problem
-    return Menu(services, [car for car in durations.car_types() if car.id in takes], choice, visit, refusal)
+    menu = Menu(services, [car for car in durations.car_types() if car.id in takes], wheels, choice)
+    if not menu.is_complete:
+        return menu
+    try:
+        visit = durations.breakdown(choice.service_ids, choice.car_type_id or 0, services, point.currency)
+    except UnknownService as problem:
+        return replace(menu, refusal=problem)
+    if choice.wheel_inches is not None:
+        visit = durations.on_wheels(visit, choice.wheel_inches, surcharges)
+    return replace(menu, visit=visit)
 
 
 def start(point: ServicePoint, menu: Menu) -> dict[str, Any]:
@@ -135,6 +168,15 @@ def times(point: ServicePoint, visit: Breakdown, wanted_day: str | None) -> dict
         "lead_with_soonest": soonest is not None and (wanted_day is None or day == soonest_day),
         "nonce": new_token(),
     }
+
+
+def evenings(point: ServicePoint, visit: Breakdown) -> dict[str, Any]:
+    """For the page of evenings: what is free after five, by the station's clock, on each of the next seven days."""
+    first, last = bookable_days(point)
+    count = min(EVENINGS, (last - first).days + 1)
+    found = availability.days(point, first, count, visit.total_minutes, visit.needs)
+    late = [(day.date, [time for time in day.times if _hour(point, time) >= EVENING_FROM]) for day in found]
+    return {"evenings": [(date, times) for date, times in late if times], "nonce": new_token()}
 
 
 def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
@@ -188,13 +230,17 @@ def relation(point: ServicePoint, gone: datetime, moment: datetime) -> str:
 
 def parts_of(point: ServicePoint, day: Day) -> list[tuple[str, Sequence[Time]]]:
     """Night, morning, day, evening: those that have times, in order."""
-    bounds = ((0, 6, _("Ночь")), (6, 12, _("Утро")), (12, 17, _("День")), (17, 24, _("Вечер")))
+    bounds = ((0, 6, _("Ночь")), (6, 12, _("Утро")), (12, EVENING_FROM, _("День")), (EVENING_FROM, 24, _("Вечер")))
     parts: list[tuple[str, Sequence[Time]]] = []
     for start, end, name in bounds:
-        inside = [time for time in day.times if start <= local_time(point.time_zone, time.starts_at).hour < end]
+        inside = [time for time in day.times if start <= _hour(point, time) < end]
         if inside:
             parts.append((name, inside))
     return parts
+
+
+def _hour(point: ServicePoint, time: Time) -> int:
+    return local_time(point.time_zone, time.starts_at).hour
 
 
 def _soonest(point: ServicePoint, visit: Breakdown) -> list[Time]:

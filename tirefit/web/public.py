@@ -3,7 +3,7 @@
 Every commit point is a plain POST that answers 303; a time that is gone answers 409 with other times and loses nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,20 +16,22 @@ from tirefit.booking.commands import Customer, create_booking
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.booking.links import find_by_token
 from tirefit.database import db
-from tirefit.errors import HoldExpired, LimitReached, Problem, SlotNotOffered
+from tirefit.errors import HoldExpired, LimitReached, Problem, SlotNotOffered, TooManyAttempts
 from tirefit.models import ServicePoint
 from tirefit.schedule import reservations
 from tirefit.schedule.availability import nearest
 from tirefit.schedule.reservations import Hold, find_hold
 from tirefit.schedule.windows import local_day
-from tirefit.web import htmx, pages, picker, policy, visitor
+from tirefit.web import city, filters, htmx, pages, picker, policy, remembered, visitor
+from tirefit.web.errors import when_again
 from tirefit.web.forms import text
 from tirefit.web.forms.public import ContactsForm, HoldForm
 from tirefit.web.pages import Answer
+from tirefit.web.remembered import Remembered
 
 bp = Blueprint("public", __name__)
 
-REMEMBERED = ("name", "phone", "email")
+TYPED = ("name", "phone", "email", "remember")
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,16 @@ def stations() -> Answer:
     found = db.session.scalars(active.order_by(ServicePoint.city, ServicePoint.name)).all()
     if len(found) == 1:
         return redirect(url_for(".station", slug=found[0].slug))
-    return render_template("public/stations.html", places=[_place(point) for point in found])
+    return render_template(
+        "public/stations.html", places=[_place(point) for point in found], cities=city.with_several(found)
+    )
 
 
 @bp.get("/s/<slug:slug>")
 @policy.public
 def station(slug: str) -> Answer:
     point = _find_station(slug)
-    menu = picker.read_menu(point, request.args)
+    menu = picker.read_menu(point, request.args, remembered.usual_choice(slug))
     if not point.active or not menu.services:
         return pages.show("public/closed.html", point)
     if menu.visit is None or "edit" in request.args or "many" in request.args:
@@ -79,6 +83,18 @@ def calendar(slug: str) -> Answer:
     )
 
 
+@bp.get("/s/<slug:slug>/evenings")
+@policy.public
+def evenings(slug: str) -> Answer:
+    """For whoever works till five: what is free after that on the next seven days, on one page."""
+    point = _find_station(slug)
+    menu = picker.read_menu(point, request.args)
+    if not point.active or menu.visit is None:
+        return redirect(url_for(".station", slug=slug, **menu.choice.query))
+    found = picker.evenings(point, menu.visit)
+    return pages.show("public/evenings.html", point, menu=menu, visit=menu.visit, way=_way(point), **found)
+
+
 @bp.post("/s/<slug:slug>/hold")
 @policy.public
 def hold(slug: str) -> Answer:
@@ -88,7 +104,6 @@ def hold(slug: str) -> Answer:
         raise menu.refusal or SlotNotOffered()
     if not form.validate():
         return _picker(point, menu, unreadable=True), 422
-    wanted = {"service_ids": list(menu.choice.service_ids), "car_type_id": menu.choice.car_type_id}
     try:
         held = reservations.reserve_slot_temporarily(
             point.id,
@@ -98,10 +113,12 @@ def hold(slug: str) -> Answer:
             needs=menu.visit.needs,
             holder=visitor.browser(),
             origin=visitor.network(),
-            wanted=wanted,
+            wanted=asdict(menu.choice) | {"service_ids": list(menu.choice.service_ids)},  # as JSON gives it back
         )
     except picker.TIME_IS_GONE as problem:
         return _other_times(Wish(point, form.at.data, menu.choice), problem)
+    except TooManyAttempts as problem:
+        return _picker(point, menu, refused=problem), problem.status, when_again(problem)
     session["hold"] = held.token
     return redirect(url_for(".contacts", token=held.token, s=slug, **menu.choice.query), 303)
 
@@ -113,7 +130,7 @@ def contacts(token: str) -> Answer:
     if held is None:
         return redirect(url_for("ticket.show", token=token), 303) if find_by_token(token) else _start_again()
     wish = _wish_of(held)
-    return _contacts(token, held, wish, ContactsForm(wish.point, formdata=None, data=session.get("typed")))
+    return _contacts(token, held, wish, _empty_form(wish.point))
 
 
 @bp.post("/h/<token:token>")
@@ -126,6 +143,7 @@ def book(token: str) -> Answer:
     form = ContactsForm(wish.point)
     if not form.validate():
         return _contacts(token, held, wish, form), 422
+    who = _whom_to_remember(wish, form)
     try:
         create_booking(
             wish.point.id,
@@ -134,38 +152,59 @@ def book(token: str) -> Answer:
             Customer(form.name.data, form.customer_phone, form.customer_email),
             token=token,
             starts_at=wish.starts_at,
+            wheel_inches=wish.choice.wheel_inches,
             locale=i18n.language(),
+            plate=who.plate,
+            origin=visitor.network(),
         )
     except picker.TIME_IS_GONE as problem:
-        _remember_what_was_typed()
+        _keep_what_was_typed()
         return _other_times(wish, problem)
-    except LimitReached as problem:
-        return _contacts(token, held, wish, form, problem), problem.status
+    except (LimitReached, TooManyAttempts) as problem:
+        return _contacts(token, held, wish, form, problem), problem.status, when_again(problem)
     for key in ("hold", "typed"):
         session.pop(key, None)
-    return redirect(url_for("ticket.show", token=token, new=1), 303)
+    answer = redirect(url_for("ticket.show", token=token, new=1), 303)
+    if form.remember.data:
+        remembered.keep(answer, who)
+    elif remembered.recall():
+        remembered.forget(answer)
+    return answer
 
 
 @bp.post("/h/<token:token>/extend")
 @policy.customer
 def extend(token: str) -> Answer:
-    _remember_what_was_typed()
+    _keep_what_was_typed()
     wish = _wish_of_form()
     try:
         reservations.extend_reservation(token)
     except HoldExpired as problem:
         return _other_times(wish, problem)
+    except LimitReached as problem:  # ten times; the strip says so
+        return _contacts(token, find_hold(token), wish, _empty_form(wish.point)), problem.status
     return redirect(url_for(".contacts", token=token, s=wish.point.slug, **wish.choice.query), 303)
 
 
 @bp.post("/h/<token:token>/release")
 @policy.customer
 def release(token: str) -> Answer:
-    _remember_what_was_typed()
+    _keep_what_was_typed()
     wish = _wish_of_form()
     reservations.release_reservation(token)
     day = local_day(wish.point.time_zone, wish.starts_at)
     return redirect(url_for(".station", slug=wish.point.slug, d=day, **wish.choice.query), 303)
+
+
+@bp.post("/h/<token:token>/forget")
+@policy.customer
+def forget(token: str) -> Answer:
+    """Whoever has this phone now is somebody else, or wants to be nobody: the fields are empty again."""
+    wish = _wish_of_form()
+    session.pop("typed", None)
+    answer = redirect(url_for(".contacts", token=token, s=wish.point.slug, **wish.choice.query), 303)
+    remembered.forget(answer)
+    return answer
 
 
 @bp.get("/h/<token:token>/strip")
@@ -194,15 +233,15 @@ def accessibility() -> Answer:
 
 def _start(point: ServicePoint, menu: picker.Menu) -> str:
     many = "many" in request.args or len(menu.choice.service_ids) > 1
-    # Sent by the button without a car, that is; whoever only ticks (htmx) has not finished yet.
-    ask_for_car = menu.choice.car_type_id is None and menu.choice.service_ids != () and not htmx.asked()
-    ask_for_car = ask_for_car and request.args.keys().isdisjoint({"many", "edit"})
+    # Sent by the button, that is; whoever only ticks (htmx) has not finished yet.
+    is_sent = "svc" in request.args and not htmx.asked() and request.args.keys().isdisjoint({"many", "edit"})
     return pages.show(
         "public/start.html",
         point,
         menu=menu,
         many=many,
-        ask_for_car=ask_for_car,
+        ask_for_car=is_sent and menu.choice.car_type_id is None,
+        ask_for_wheel=is_sent and menu.choice.car_type_id is not None and menu.visit is None and menu.wheels,
         way=_way(point),
         **picker.start(point, menu),
     )
@@ -213,13 +252,13 @@ def _picker(point: ServicePoint, menu: picker.Menu, **context: Any) -> str:
     day = context.pop("day", request.args.get("d"))
     context |= picker.times(point, menu.visit, day)
     context["here"] = url_for(".station", slug=point.slug, d=day, **menu.choice.query)
-    context |= {"way": _way(point), "mine": _my_hold(point)}
+    context |= {"way": _way(point), "mine": _my_hold(point), "in_city": city.address_of(point, menu.choice)}
     return pages.show("public/times.html", point, menu=menu, visit=menu.visit, **context)
 
 
 def _way(point: ServicePoint) -> picker.Way:
-    station, calendar = (partial(url_for, page, slug=point.slug) for page in (".station", ".calendar"))
-    return picker.Way(station, calendar, take=url_for(".hold", slug=point.slug), method="post")
+    station, month, late = (partial(url_for, page, slug=point.slug) for page in (".station", ".calendar", ".evenings"))
+    return picker.Way(station, month, take=url_for(".hold", slug=point.slug), method="post", evenings=late)
 
 
 def _other_times(wish: Wish, problem: Problem) -> Answer:
@@ -237,8 +276,11 @@ def _contacts(token: str, held: Hold | None, wish: Wish, form: ContactsForm, pro
         "public/contacts.html",
         wish.point,
         wish=wish,
-        visit=calculate_booking_duration(wish.choice.service_ids, wish.choice.car_type_id or 0, wish.point),
+        visit=calculate_booking_duration(
+            wish.choice.service_ids, wish.choice.car_type_id or 0, wish.point, wish.choice.wheel_inches
+        ),
         form=form,
+        is_remembered=remembered.recall() is not None,
         held=held,
         token=token,
         left=_seconds_left(held),
@@ -266,16 +308,43 @@ def _station_of_link() -> ServicePoint | None:
 
 
 def _wish_of(held: Hold) -> Wish:
-    choice = picker.Choice(tuple(held.wanted["service_ids"]), held.wanted["car_type_id"])
+    wanted = held.wanted
+    choice = picker.Choice(tuple(wanted["service_ids"]), wanted["car_type_id"], wanted.get("wheel_inches"))
     return Wish(db.session.get_one(ServicePoint, held.service_point_id), held.starts_at, choice)
 
 
 def _wish_of_form() -> Wish:
     """The form carries it too: a hold that is gone must not take the customer's choices with it."""
-    form, slug = HoldForm(), request.form.get("s", "")
-    if not text.fit(slug) or not form.validate() or not form.svc.data or not form.car.data:
+    form, slug, choice = HoldForm(), request.form.get("s", ""), picker.choice_in(request.form)
+    if not text.fit(slug) or not form.validate() or not choice.service_ids or choice.car_type_id is None:
         abort(410)
-    return Wish(_find_station(slug), form.at.data, picker.Choice(tuple(form.svc.data), form.car.data[0]))
+    return Wish(_find_station(slug), form.at.data, choice)
+
+
+def _empty_form(point: ServicePoint) -> ContactsForm:
+    """The contacts form with what was typed before on this visit, else with what this phone remembers."""
+    who = remembered.recall()
+    data: dict[str, Any] = {}
+    if who is not None:
+        phone = filters.phone(who.phone, point).replace(filters.NBSP, " ")
+        data = {"name": who.name, "phone": phone, "email": who.email, "remember": True}
+    return ContactsForm(point, formdata=None, data=data | session.get("typed", {}))
+
+
+def _whom_to_remember(wish: Wish, form: ContactsForm) -> Remembered:
+    """Who books what. The car's number comes along when it is the same person's same kind of car as before."""
+    before, car = remembered.recall(), wish.choice.car_type_id or 0
+    knows = before is not None and (before.phone, before.car_type_id) == (form.customer_phone, car)
+    return Remembered(
+        form.name.data,
+        form.customer_phone,
+        form.customer_email or "",
+        car,
+        wish.choice.service_ids,
+        wish.point.slug,
+        wish.choice.wheel_inches,
+        before.plate if before is not None and knows else "",
+    )
 
 
 def _my_hold(point: ServicePoint) -> Hold | None:
@@ -284,8 +353,8 @@ def _my_hold(point: ServicePoint) -> Hold | None:
     return held if held and held.service_point_id == point.id and not held.has_expired else None
 
 
-def _remember_what_was_typed() -> None:
-    typed = {name: text.fit(request.form.get(name, "")[: text.EMAIL_LENGTH]) for name in REMEMBERED}
+def _keep_what_was_typed() -> None:
+    typed = {name: text.fit(request.form.get(name, "")[: text.EMAIL_LENGTH]) for name in TYPED}
     session["typed"] = {name: value for name, value in typed.items() if value}
 
 

@@ -12,7 +12,7 @@ from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, may_still_change
 from tirefit.models import Booking
 from tirefit.notifications.calendar import booking_calendar
-from tirefit.web import pages, policy
+from tirefit.web import pages, policy, remembered
 from tirefit.web.forms.public import PlateForm
 from tirefit.web.pages import Answer
 
@@ -31,8 +31,19 @@ def plate(token: str) -> Answer:
     booking, form = _find_booking(token), PlateForm()
     if not form.validate():
         return _ticket(token, booking, form), 422
-    set_plate(booking.id, form.plate.data)
-    return redirect(url_for(".show", token=token), 303)
+    booking = set_plate(booking.id, form.plate.data)
+    answer = redirect(url_for(".show", token=token), 303)
+    remembered.keep_plate(answer, booking)
+    return answer
+
+
+@bp.post("/b/<token:token>/forget")
+@policy.customer
+def forget(token: str) -> Answer:
+    """Have this phone forget its customer; the booking stays."""
+    answer = redirect(url_for(".show", token=token), 303)
+    remembered.forget(answer)
+    return answer
 
 
 @bp.get("/b/<token:token>/cancel")
@@ -68,6 +79,7 @@ def _ticket(token: str, booking: Booking, form: PlateForm) -> str:
         token=token,
         form=form,
         is_new="new" in request.args,
+        is_remembered=remembered.recall() is not None,
         over=booking.ends_at <= clock.now(),
         may_cancel=_may_cancel(booking),
         here=url_for(".show", token=token),

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import Field, HiddenField, StringField, ValidationError
+from wtforms import BooleanField, Field, HiddenField, StringField, ValidationError
 from wtforms.validators import Length
 
 from tirefit.models import ServicePoint
@@ -30,14 +30,6 @@ class InstantField(Field):
             raise ValueError(_l("Выберите время ещё раз"))
 
 
-class IdsField(Field):
-    """Ids of rows, given once or several times."""
-
-    def process_formdata(self, values: Sequence[str]) -> None:
-        found = [as_id(value) for value in values[:MOST_IDS]]
-        self.data = [each for each in found if each is not None]
-
-
 class NonceField(HiddenField):
     """The name under which a hold is asked for: the same twice is the same hold. Anything odd becomes a fresh one."""
 
@@ -46,11 +38,9 @@ class NonceField(HiddenField):
 
 
 class HoldForm(FlaskForm):
-    """A tapped time, with the choices that led to it."""
+    """A tapped time. The choices that led to it come along as they stand in an address (picker.choice_in)."""
 
     at = InstantField()
-    svc = IdsField()
-    car = IdsField()
     nonce = NonceField()
 
 
@@ -60,6 +50,7 @@ class ContactsForm(FlaskForm):
     name = StringField(_l("Имя"))
     phone = StringField(_l("Телефон"))
     email = StringField(_l("Email"))
+    remember = BooleanField(_l("Запомнить меня на этом телефоне"))
     more = StringField(validators=[Length(max=0, message=_l("Оставьте это поле пустым"))])
 
     def __init__(self, point: ServicePoint, **kwargs: Any) -> None:
