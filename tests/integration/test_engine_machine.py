@@ -314,10 +314,13 @@ class Machine(RuleBasedStateMachine):
 
     # --- what the station does
 
-    @happens(5, when=lambda self: self.bookings, event=st.sampled_from(sorted(MOVES)))
-    def move_on(self, data, event):
+    @happens(5, when=lambda self: self.bookings)
+    def move_on(self, data):
         id = data.draw(st.sampled_from(list(self.bookings)))
-        booked, (sources, target) = self.bookings[id], MOVES[event]
+        booked = self.bookings[id]
+        possible = [event for event, (sources, _) in MOVES.items() if booked.status in sources]
+        event = data.draw(st.sampled_from(possible if possible and data.draw(st.integers(0, 3)) else sorted(MOVES)))
+        sources, target = MOVES[event]
         if event == "cancel by customer" and booked.start * 60 < self.now:
             return  # it has begun: by phone only
         try:
@@ -577,6 +580,12 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, data, seconds):
         self.advance(seconds)
 
+    @happens(1, when=lambda self: self.holds or self.bookings, past=st.sampled_from([-60, 0, 60]))
+    def a_time_comes(self, data, past):
+        """What was held, or booked, is just about to begin, or has just begun."""
+        starts = [each.start * 60 + past for each in (*self.holds.values(), *self.bookings.values())]
+        self.advance(max(0, min([start for start in starts if start >= self.now], default=0) - self.now))
+
     @happens(
         4,
         when=lambda self: any(held.expires > self.now for held in self.holds.values()),
@@ -787,13 +796,14 @@ class Machine(RuleBasedStateMachine):
         return [(minute(start), minute(end)) for start, end in rows]
 
     def a_start(self, data, work: int, without: list[str] = ()) -> int:
-        """Usually one that is listed, with luck one that somebody has let expire; sometimes any at all."""
+        """Usually one that is listed, or the very next one, or one that somebody has let expire; sometimes any."""
         expired = [held.start for held in self.holds.values() if held.expires <= self.now]
         if expired and data.draw(st.booleans()):
             return data.draw(st.sampled_from(expired))
         listed = sorted({start for _, start, _ in self.runs(work, without)})
-        if listed and data.draw(st.integers(0, 3)):
-            return data.draw(st.sampled_from(listed))
+        which = data.draw(st.integers(0, 5))
+        if listed and which:
+            return listed[0] if which == 1 else data.draw(st.sampled_from(listed))
         return midnight(self.zone, self.today) + 5 * data.draw(st.integers(0, 12 * 24 * (self.horizon + 2)))
 
     def a_place(self, data) -> tuple[int, int]:
@@ -805,7 +815,8 @@ class Machine(RuleBasedStateMachine):
             one = data.draw(st.sampled_from(crowd))
             return one.post, one.start - 5
         if where == 1:
-            return post, midnight(self.zone, self.today + timedelta(days=data.draw(st.integers(1, HORIZON)))) - 10
+            day = self.today + timedelta(days=data.draw(st.integers(1, HORIZON)))
+            return post, midnight(self.zone, day) + 5 * data.draw(st.integers(-24, 18))
         return post, midnight(self.zone, self.today) + 5 * data.draw(st.integers(0, 12 * 24 * (HORIZON + 1)))
 
     def take(self, token: str, start: int, work: int) -> None:

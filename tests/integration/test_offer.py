@@ -117,7 +117,7 @@ class Station:
     def __init__(self, data: st.DataObject) -> None:
         forget_everything()
         draw = data.draw
-        ways = {"lead_minutes": draw(st.sampled_from([0, 0, 37, 180])), "horizon_days": draw(st.integers(1, 3))}
+        ways = {"lead_minutes": draw(st.sampled_from([0, 37, 180, 180])), "horizon_days": draw(st.integers(1, 3))}
         self.id = factories.station(posts=(), **ways).id
         jobs = [service(name).id for name in JOBS[2]]
         cars = [car_type("car").id, car_type("suv").id]
@@ -284,6 +284,7 @@ class Station:
             st.sampled_from(starts) if starts else any_time,
             st.sampled_from(starts) if starts else any_time,
             st.sampled_from(ends) if ends else any_time,
+            st.integers(now, now + lead),
             st.sampled_from([*edges, *(each + 5 for each in starts[-3:]), *(each - 1 for each in ends)]),
             any_time,
         )

@@ -130,6 +130,7 @@ def play() -> None:
         return [each.id for each in difference.reserved]
 
     known = {each.__name__: each for each in (hold, book, confirm, move, length, season, drop, close, roll)}
+    known["confirm late"] = confirm
     with create_app().app_context():
         factories.car_type()  # connected, and everything imported
         db.session.rollback()
