@@ -232,7 +232,7 @@ class Visitor:
 
     def fill(self, label: str, value: str) -> None:
         self.filled.append(label)
-        self.page.get_by_label(label).fill(value)
+        self.page.get_by_role("textbox", name=label).fill(value)
 
     @property
     def path(self) -> str:

@@ -82,7 +82,7 @@ def test_where_it_matters_the_size_is_asked_for_and_nothing_is_chosen_in_advance
 
 @pytest.mark.parametrize(
     ("wheel", "total"),
-    [("15", "40 мин"), ("13", "40 мин"), ("17", "50 мин = 40 + 10 за R16"), ("18", "60 мин = 40 + 20 за R18")],
+    [("15", "40 мин · "), ("13", "40 мин · "), ("17", "50 мин = 40 + 10 за R16"), ("18", "60 мин = 40 + 20 за R18")],
 )
 def test_the_times_fit_the_size(client, wide, wheel, total):
     page = client.get(f"{times_url()}&wheel={wheel}")

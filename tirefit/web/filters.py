@@ -43,7 +43,7 @@ def init_app(app: Flask) -> None:
         money,
         minutes,
         duration,
-        took,
+        breakdown,
         wheels,
         phone,
         in_my_language,
@@ -175,17 +175,17 @@ def duration(count: int) -> str:
     return " ".join(parts).replace(" ", NBSP)
 
 
-def took(visit: Breakdown | Booking) -> str:
-    """How long a visit takes, and of what that is the sum where it is one.
+def breakdown(visit: Breakdown | Booking) -> str:
+    """Of what the minutes of a visit are the sum; nothing where they are of one thing.
 
-    40 мин; 35 мин = 30 + 5 за R18; 80 мин = Сезонная переобувка 40 + Балансировка 30 + 10 за R18
+    35 мин = 30 + 5 за R18; 80 мин = Сезонная переобувка 40 + Балансировка 30 + 10 за R18
     """
     lines = [(in_my_language(line.names), line.minutes) for line in visit.lines]
     parts = [f"{name} {count}" if len(lines) > 1 else str(count) for name, count in lines]
     if visit.wheel_minutes:
         parts.append(str(_("%(count)s за R%(inches)s", count=visit.wheel_minutes, inches=visit.wheel_inches)))
     total = minutes(sum(count for _name, count in lines) + visit.wheel_minutes)
-    return f"{total} = {' + '.join(parts)}" if len(parts) > 1 else total
+    return f"{total} = {' + '.join(parts)}" if len(parts) > 1 else ""
 
 
 def wheels(sizes: WheelSizes) -> str:
