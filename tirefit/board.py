@@ -253,6 +253,15 @@ def history(booking: Booking) -> list[Trace]:
     return [Trace(at, event, actor, name or "") for at, event, actor, name in found]
 
 
+def delay_of(booking: Booking) -> int:
+    """By how many minutes a booking will begin later than booked, because those before it take longer."""
+    point, now = booking.service_point, clock.now()
+    if booking.status not in LIVE:
+        return 0
+    of_day = bookings_in(point, day_span(point.time_zone, local_day(point.time_zone, booking.starts_at)))
+    return delays(of_day, now).get(booking.id, A_DAY * 0) // MINUTE
+
+
 def place_before(booking: Booking) -> tuple[int, datetime] | None:
     """Where a booking stood before the station's people moved it just now: post number and start, to bring it back."""
     last = db.session.scalar(

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 
 from tests import factories
 from tests.factories import ANNA, BORIS, MONDAY, booking, kyiv, sign_in
+from tirefit import paper
 from tirefit.board import history, load_day, load_of_posts
 from tirefit.booking.commands import Customer
 from tirefit.booking.steps import cancel_booking, report_late, transition_booking
@@ -286,7 +287,7 @@ def test_the_panel_shows_one_booking_and_the_one_thing_to_do_next(station, board
         return re.findall(r'name="event" value="(\w+)"', text)
 
     assert buttons(panel()) == ["arrive", "no_show"]
-    assert 'href="tel:+380671234567"' in panel()
+    assert "…4567" in panel()
     for event, after in (("arrive", ["start"]), ("start", ["complete"]), ("complete", [])):
         answer = board.post(f"/board/zimnyaya-5/bookings/{made.number}/transition", data={"event": event})
         assert (answer.status_code, answer.location) == (303, f"{URL}?b={made.number}")
@@ -764,3 +765,54 @@ def test_the_next_one_is_shown_as_delayed(station, board, at):
 
     assert {"over", "delayed"} <= set(kinds(day))
     assert "Начнётся на 5" in board.get(URL).text
+
+
+def test_a_phone_is_shown_on_click_and_it_is_known_to_whom(station, board, olga):
+    made = booking(station, "10:00")
+    assert "tel:+380671234567" not in open_panel(board, made)
+    assert "…4567" in open_panel(board, made)
+
+    tap(board, made, "phone")
+
+    assert "tel:+380671234567" in open_panel(board, made)
+    last = history(db.session.get_one(Booking, made.id))[-1]
+    assert (last.event, last.name) == ("phone_shown", "Ольга")
+    other = booking(station, "11:00", BORIS)
+    assert "tel:+380501234567" not in open_panel(board, other)
+    assert db.session.get_one(Booking, made.id, populate_existing=True).version == 1  # looking changes nothing
+
+
+def test_who_comes_next_is_told_of_the_delay_once_and_offered_another_post(station, board, at):
+    first = booking(station, "09:00", post_number=2)
+    second = booking(station, "09:40", BORIS, post_number=2)
+    transition_booking(first.id, "start")
+    at(kyiv("09:45"))
+    page = open_panel(board, second)
+    assert "Начнётся на 5" in page
+    assert re.search(r'name="place" value="[13] [^"]+"', page)
+
+    for _ in range(2):
+        tap(board, second, "delay")
+
+    letters = select(Notification.recipient).where(Notification.kind == "booking_delayed")
+    assert db.session.scalars(letters).all() == [BORIS.email]
+    assert [line.event for line in history(second)] == ["created", "delay_told"]
+
+
+def test_the_day_lies_ready_on_paper(app, station, board, at):
+    booking(station, "10:00", plate="АА 1234 ВС")
+    booking(station, "2026-11-03 11:00", BORIS)
+    at(kyiv("09:30"))
+
+    assert paper.save_copies() == 2
+
+    place = paper.folder() / "zimnyaya-5"
+    today, tomorrow = (place / f"2026-11-0{n}.html" for n in (2, 3))
+    assert "АА 1234 ВС" in today.read_text()
+    assert "09:30" in today.read_text()
+    assert "4567" in today.read_text()
+    assert "1234567" not in today.read_text()  # only the last four digits lie about
+    assert "Борис" in tomorrow.read_text()
+    (place / "2026-10-01.html").touch()
+    assert paper.save_copies() == 2
+    assert sorted(file.name for file in place.iterdir()) == ["2026-11-02.html", "2026-11-03.html"]

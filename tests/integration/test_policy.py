@@ -29,6 +29,8 @@ CLOSED = {
     "board.restore": PEOPLE,
     "board.move": PEOPLE,
     "board.grid": PEOPLE,
+    "board.phone": PEOPLE,
+    "board.delay": PEOPLE,
     "gate.walk_in": PEOPLE,
     "gate.leave": PEOPLE,
     "gate.close_time": PEOPLE,

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from tirefit import clock, revisions
 from tirefit.booking import states
-from tirefit.booking.commands import Customer, find_by_token, write_booking, write_link
+from tirefit.booking.commands import Customer, write_booking
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
+from tirefit.booking.links import find_by_token, write_link
 from tirefit.booking.record import load_for_change, record, require_version
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import SlotTaken, WrongTransition

@@ -49,14 +49,28 @@ def record(
     booking.version += 1
     revisions.touch(booking.service_point_id)
     booking.revision += event in NEWS
+    after = {name: getattr(booking, name) for name in before}
+    return note(booking, event, before=before, after=after, actor=actor, user_id=user_id)
+
+
+def note(
+    booking: Booking,
+    event: str,
+    *,
+    actor: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    user_id: int | None = None,
+) -> BookingEvent:
+    """Leave the trace of something that did not change the booking: somebody looked at it, or told about it."""
     trace = BookingEvent(
         booking_id=booking.id,
         at=clock.now(),
         actor=actor,
         user_id=user_id,
         event=event,
-        before=_plain(before),
-        after=_plain({name: getattr(booking, name) for name in before}),
+        before=_plain(before or {}),
+        after=_plain(after or {}),
     )
     db.session.add(trace)
     return trace

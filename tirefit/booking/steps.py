@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tirefit import clock
 from tirefit.booking import states
-from tirefit.booking.record import end_problem, load_for_change, record, require_version
+from tirefit.booking.record import end_problem, load_for_change, note, record, require_version
 from tirefit.database import command, db
 from tirefit.errors import (
     InThePast,
@@ -146,6 +146,29 @@ def report_late(booking_id: int, minutes: int) -> Booking:
         booking.late_minutes = minutes
         record(booking, "late", before=before, actor=states.CUSTOMER)
     return booking
+
+
+@command
+def show_phone(booking_id: int, *, user_id: int | None) -> None:
+    """Somebody of the station looks at the whole number of a customer, and it is written down who."""
+    booking = load_for_change(booking_id)
+    note(booking, "phone_shown", actor=states.USER, user_id=user_id)
+
+
+@command
+def tell_delay(booking_id: int, minutes: int, *, user_id: int | None = None) -> bool:
+    """Write to a customer that their work begins later than booked, because the one before takes longer.
+
+    Told once for each time that was agreed. False: told already, or the customer left no address. Raises
+    WrongTransition when they are here already.
+    """
+    booking = load_for_change(booking_id)
+    if booking.status not in ("pending", "confirmed"):
+        raise WrongTransition(event="tell_delay", status=booking.status)
+    if not booking.customer_email or not outbox.write_booking_delayed(booking):
+        return False
+    note(booking, "delay_told", after={"minutes": minutes}, actor=states.USER, user_id=user_id)
+    return True
 
 
 def may_still_change(booking: Booking) -> bool:

@@ -42,6 +42,7 @@ PERIODIC = (
     Periodic("drain_letters", every=60, queue=LETTERS),
     Periodic("cleanup_expired_reservations", every=60),
     Periodic("rolling_schedule_generator", every=3600),
+    Periodic("save_paper_copies", every=3600),
 )
 
 

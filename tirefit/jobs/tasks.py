@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, current_app, has_app_context
 from flask_mail import BadHeaderError
 
+from tirefit import paper
 from tirefit.notifications import delivery, letters, outbox
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule import reservations, slots
@@ -64,6 +65,12 @@ def cleanup_expired_reservations() -> int:
 def rolling_schedule_generator() -> int:
     """Offer the days that have come within the horizon, for every active post."""
     return slots.generate_rolling_schedule()
+
+
+@task
+def save_paper_copies() -> int:
+    """The day's board as files, for an hour in which nothing else works."""
+    return paper.save_copies()
 
 
 def _send(letter: ClaimedLetter, connection: delivery.Connection) -> bool:

@@ -32,6 +32,7 @@ def compose(letter: ClaimedLetter) -> Message:
     """
     booking, to_customer = db.session.get_one(Booking, letter.booking_id), KINDS[letter.kind].to_customer
     facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "host": _host(), "was": _was(booking)}
+    facts["delay_minutes"] = _delay_of(booking)
     recipient, station = _line(letter.recipient), _line(booking.service_point.name)
     station_address = _line(booking.service_point.email or "")
     with force_locale(letter.locale):
@@ -70,6 +71,13 @@ def _was(booking: Booking) -> datetime | None:
         start = datetime.fromisoformat(before["starts_at"])
         return start if start != booking.starts_at else None
     return None
+
+
+def _delay_of(booking: Booking) -> int:
+    """By how many minutes the customer is told to come later; 0 when they are not."""
+    told = select(BookingEvent.after).where(BookingEvent.booking_id == booking.id, BookingEvent.event == "delay_told")
+    after = db.session.scalar(told.order_by(BookingEvent.id.desc()).limit(1))
+    return int(after["minutes"]) if after else 0
 
 
 def _links(booking: Booking, token: str | None) -> dict[str, str]:

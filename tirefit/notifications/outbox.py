@@ -44,6 +44,7 @@ KINDS = {
     "booking_confirmed": Kind(to_customer=True, of_live_booking=True),
     "booking_rescheduled": Kind(to_customer=True, of_live_booking=True),
     "booking_cancelled": Kind(to_customer=True, of_live_booking=False),
+    "booking_delayed": Kind(to_customer=True, of_live_booking=True),
     "booking_link": Kind(to_customer=True, of_live_booking=True),
     "new_booking": Kind(to_customer=False, of_live_booking=True),
     "booking_rescheduled_by_customer": Kind(to_customer=False, of_live_booking=True),
@@ -109,6 +110,19 @@ def write_booking_rescheduled(booking: Booking, *, by_customer: bool) -> None:
     _write_to_customer("booking_rescheduled", booking)
     if by_customer:
         _write_to_station("booking_rescheduled_by_customer", booking)
+
+
+def write_booking_delayed(booking: Booking) -> bool:
+    """Tell the customer that their work begins later than booked; → False when this has been told of that time."""
+    told = select(Notification.id).where(
+        Notification.booking_id == booking.id,
+        Notification.revision == booking.revision,
+        Notification.kind == "booking_delayed",
+    )
+    if db.session.scalar(told) is not None:
+        return False
+    _write_to_customer("booking_delayed", booking)
+    return True
 
 
 def write_link(booking: Booking) -> None:

@@ -6,15 +6,23 @@ A refusal shows the day as it is now, with what happened above it: whoever tappe
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from tirefit import clock, revisions
-from tirefit.board import history, load_day, place_before, revision_of
+from tirefit.board import delay_of, history, load_day, place_before, revision_of
 from tirefit.booking.at_the_gate import lane
 from tirefit.booking.commands import reschedule_booking
 from tirefit.booking.states import BY_HAND, TRANSITIONS, USER, possible_events
-from tirefit.booking.steps import can_undo, cancel_booking, restore_booking, transition_booking, undo_transition
+from tirefit.booking.steps import (
+    can_undo,
+    cancel_booking,
+    restore_booking,
+    show_phone,
+    tell_delay,
+    transition_booking,
+    undo_transition,
+)
 from tirefit.errors import Problem, WrongTransition
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.windows import local_day
@@ -125,6 +133,27 @@ def move(booking: Booking) -> ResponseReturnValue:
     return _back_to(booking)
 
 
+@bp.post("/board/<slug:slug>/bookings/<number>/phone")
+@policy.staff_of(load.booking)
+def phone(booking: Booking) -> ResponseReturnValue:
+    """The whole number, shown to whoever asked until they open another booking."""
+    show_phone(booking.id, user_id=policy.my_id())
+    session["phone_of"] = booking.number
+    return _back_to(booking)
+
+
+@bp.post("/board/<slug:slug>/bookings/<number>/delay")
+@policy.staff_of(load.booking)
+def delay(booking: Booking) -> ResponseReturnValue:
+    minutes = delay_of(booking)
+    try:
+        if minutes:
+            tell_delay(booking.id, minutes, user_id=policy.my_id())
+    except Problem as problem:
+        return _refused(booking, problem)
+    return _back_to(booking)
+
+
 def page(
     point: ServicePoint,
     day: date,
@@ -147,6 +176,9 @@ def page(
         events=possible_events(booking.status, USER) if booking else [],
         undo_until=can_undo(booking) if booking else None,
         verbs=VERBS,
+        delay=delay_of(booking) if booking else 0,
+        elsewhere=gate_panels.elsewhere(point, booking) if booking and delay_of(booking) else [],
+        shows_phone=booking is not None and session.get("phone_of") == booking.number,
         back_to=place_before(booking) if booking else None,
         movable=MOVABLE,
         history=history(booking) if booking else [],

@@ -53,7 +53,7 @@ def block_panel(point: ServicePoint, day: date, values: Values, *, is_wrong: boo
     touched = []
     if post is not None and start < end:
         touched = [
-            (booking, _elsewhere(point, booking))
+            (booking, elsewhere(point, booking))
             for booking in bookings_in(point, (start, end))
             if booking.service_post_id == post.id and booking.reservation_id is not None
         ]
@@ -76,7 +76,7 @@ def read_span(point: ServicePoint, day: date) -> tuple[datetime, datetime] | Non
     return (start, end) if start is not None and end is not None and start < end else None
 
 
-def _elsewhere(point: ServicePoint, booking: Booking) -> list[tuple[int, datetime]]:
+def elsewhere(point: ServicePoint, booking: Booking) -> list[tuple[int, datetime]]:
     """The places nearest to its time on other posts, at most two: post number and start."""
     span = day_span(point.time_zone, local_day(point.time_zone, booking.starts_at))
     runs = [
