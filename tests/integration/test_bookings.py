@@ -1,5 +1,7 @@
 """Bookings: right minutes and price, the states and who may do what, letters written with the change or not at all."""
 
+from threading import Barrier, Thread
+
 import pytest
 from sqlalchemy import func, select
 
@@ -22,7 +24,7 @@ from tirefit.errors import (
 from tirefit.models import STATUSES, Booking, BookingEvent, CarType, Notification, Reservation, ServicePointService
 from tirefit.notifications import outbox
 from tirefit.schedule.availability import available_at_time
-from tirefit.schedule.reservations import new_token
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 
 
 def count(model):
@@ -99,6 +101,44 @@ def test_one_phone_keeps_as_many_bookings_as_the_station_allows(app):
     with pytest.raises(LimitReached):
         booking(point, "14:00")
     booking(point, "14:00", BORIS)
+
+
+def test_of_one_phone_in_several_browsers_at_once_only_so_many_are_booked(app):
+    """Each browser holds a time; the phone is known only when it is typed, and then all that is its is counted."""
+    point = factories.station(max_open_bookings_per_contact=2)
+    holds = [
+        reserve_slot_temporarily(point.id, kyiv(f"{hour}:00"), 40, new_token(), holder=f"browser {hour}")
+        for hour in range(10, 16)
+    ]
+    ready, answers = Barrier(len(holds)), []
+
+    def book(held):
+        with app.app_context():
+            ready.wait()
+            try:
+                answers.append(booking(point, held.starts_at, token=held.token).status)
+            except LimitReached:
+                answers.append("refused")
+
+    threads = [Thread(target=book, args=[held]) for held in holds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == ["confirmed"] * 2 + ["refused"] * 4
+
+
+def test_a_time_held_for_a_phone_at_its_limit_can_still_be_booked_for_another(app, at):
+    point = factories.station(max_open_bookings_per_contact=1)
+    booking(point, "10:00")
+    held = reserve_slot_temporarily(point.id, kyiv("12:00"), 40, new_token())
+    with pytest.raises(LimitReached):
+        booking(point, "12:00", token=held.token)
+
+    assert booking(point, "12:00", BORIS, token=held.token).reservation_id == held.reservation_id
+    at("11:00")  # Анна's visit is over
+    assert booking(point, "14:00").status == "confirmed"
 
 
 def test_where_the_station_wants_to_agree_first_a_booking_waits(app):

@@ -1,5 +1,7 @@
 """Why a time cannot be had, post by post; and a day of each post as staff and the API see it."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.factories import booking, car_type, kyiv
@@ -37,6 +39,40 @@ def test_each_post_gives_its_own_reason(station):
     by = why_not(station, kyiv(f"{DAY} 10:00"), 30)[0].by
     assert by.id == made.reservation_id
     assert why_not(station, kyiv(f"{DAY} 11:00"), 30)[2].by.expires_at == held.expires_at
+
+
+def test_a_job_of_several_slots_is_stopped_by_whatever_lies_in_its_way(station, at):
+    """On post 1 (30 minutes): a job of 80 takes three slots in a row, of that post alone."""
+    at(f"{DAY} 08:55")
+    first = station.posts[0]
+    held = reserve_slot_temporarily(station.id, kyiv(f"{DAY} 11:00"), 20, new_token(), post_number=1)
+    block_time(station.id, first.id, kyiv(f"{DAY} 13:10"), kyiv(f"{DAY} 13:20"), "Обед")
+
+    def of_first(time):
+        return why_not(station, kyiv(f"{DAY} {time}"), 80)[0]
+
+    answers = {
+        time: of_first(time) for time in ("09:00", "09:30", "10:00", "10:30", "11:00", "11:30", "16:30", "17:00")
+    }
+    assert {time: answer.reason for time, answer in answers.items()} == {
+        "09:00": None,
+        "09:30": None,  # until 11:00, when the hold begins
+        "10:00": "held",
+        "10:30": "held",
+        "11:00": "held",
+        "11:30": None,  # until 13:00, before the block
+        "16:30": None,  # until closing
+        "17:00": "too_short",
+    }
+    run = answers["09:30"].run
+    assert (run.ends_at, run.slots, run.waste_minutes) == (kyiv(f"{DAY} 11:00"), 3, 10)
+    assert {answers[time].by.expires_at for time in ("10:00", "10:30", "11:00")} == {held.expires_at}
+    # the block is off the grid: no slot lies under it, and the slots round it are no row
+    assert [of_first(time).reason for time in ("12:00", "12:30", "13:10")] == ["too_short", "too_short", "overlaps"]
+    at(held.expires_at - timedelta(seconds=1))
+    assert of_first("10:00").reason == "held"
+    at(held.expires_at)
+    assert of_first("10:00").reason is None
 
 
 def test_a_post_that_is_switched_off_and_a_station_that_is_closed_online_say_so(station, at):
