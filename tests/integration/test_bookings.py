@@ -110,7 +110,7 @@ def test_of_one_phone_in_several_browsers_at_once_only_so_many_are_booked(app):
         reserve_slot_temporarily(point.id, kyiv(f"{hour}:00"), 40, new_token(), holder=f"browser {hour}")
         for hour in range(10, 16)
     ]
-    ready, answers = Barrier(len(holds)), []
+    ready, answers = Barrier(len(holds), timeout=30), []
 
     def book(held):
         with app.app_context():

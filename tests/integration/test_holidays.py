@@ -170,7 +170,7 @@ def test_a_booking_on_such_a_day_meanwhile_is_shown_first_and_one_on_another_day
 
 
 def test_two_managers_at_once_close_each_day_once(app, winter):
-    days, ready, results = {CHRISTMAS: "Різдво", NEW_YEAR: "Новий рік"}, Barrier(6), []
+    days, ready, results = {CHRISTMAS: "Різдво", NEW_YEAR: "Новий рік"}, Barrier(6, timeout=30), []
 
     def close(do):
         with app.app_context():
