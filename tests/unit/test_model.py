@@ -1,6 +1,7 @@
 """The pure arithmetic of hours, slots and runs against the model that finds everything by trying (tests/model.py)."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from tests import model
 from tests.model import Plan, Rules, instant, minute
 from tirefit.schedule import grid
+from tirefit.schedule.availability import best_first
 from tirefit.schedule.windows import Hours, Week, day_span, local_windows, opening_windows
 
 POST, OTHER = 7, 8
@@ -120,3 +122,24 @@ def test_slots_and_runs_are_those_of_the_model(case, work):
         waste, leftover = model.waste_and_leftover(cells, taken, span, work or length)
         assert run.waste_minutes == waste
         assert sum(rest for rest in (run.left_minutes, run.right_minutes) if rest < model.TYPICAL_JOB) == leftover
+
+
+posts_runs = st.builds(
+    lambda number, waste, left, right, breadth: grid.Run(
+        number, number, instant(0), instant(60), 1, waste, left, right, breadth
+    ),
+    st.integers(1, 9),
+    *[st.sampled_from([0, 10, 20, 30, 45])] * 3,
+    st.integers(1, 2),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(posts_runs, min_size=2, max_size=5, unique_by=lambda run: run.post_number))
+def test_the_least_able_post_is_chosen_then_the_least_waste_then_the_least_leftover(found):
+    def leftover(run):
+        return sum(rest for rest in (run.left_minutes, run.right_minutes) if rest < model.TYPICAL_JOB)
+
+    for better, worse in pairwise(best_first(found)):
+        costs = [(run.breadth, run.waste_minutes, leftover(run), run.post_number) for run in (better, worse)]
+        assert costs[0] < costs[1]
