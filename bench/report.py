@@ -1,0 +1,146 @@
+"""The figures as a table, and the budgets. A budget is a ratio; the milliseconds beside it are for the reader."""
+
+import os
+import platform
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from bench.crowd import Crowd
+from bench.generation import Generation
+from bench.questions import Cost
+
+OF_FLOOR = 4.0  # at most so many times what the bare driver takes for the same statements
+OF_ONE_STATION = 1.5  # at most so many times what the same question takes where there is one station only
+MOST_STATEMENTS = 4  # of a day, and of two months
+OF_FLOORS_ROWS = 0.5  # at least this share of the rows that the bare driver writes in the same time
+OF_FIRST_RUN = 0.2  # at most this share of a first run is what a run takes that has nothing to do
+
+
+@dataclass(frozen=True)
+class Budget:
+    what: str
+    figure: str
+    kept: bool
+
+
+@dataclass
+class Results:
+    """All that was measured: by database, number of stations and question."""
+
+    many: int
+    costs: dict[tuple[str, int, str], Cost] = field(default_factory=dict)
+    generations: dict[tuple[str, int], Generation] = field(default_factory=dict)
+    crowds: list[Crowd] = field(default_factory=list)
+    servers: dict[str, str] = field(default_factory=dict)
+
+    def see(self, database: str, engine: Engine) -> None:
+        assert engine.dialect.server_version_info
+        self.servers[database] = ".".join(map(str, engine.dialect.server_version_info))
+
+    @property
+    def budgets(self) -> Iterator[Budget]:
+        for (database, stations, question), cost in self.costs.items():
+            where = f"{database}, {stations}: {question}"
+            yield Budget(
+                f"{where}, of the floor, at most {OF_FLOOR:g} ×", f"{cost.ratio:.2f} ×", cost.ratio <= OF_FLOOR
+            )
+            if question in ("day", "month (62 days)"):
+                kept = cost.statements <= MOST_STATEMENTS
+                yield Budget(f"{where}, at most {MOST_STATEMENTS} statements", str(cost.statements), kept)
+            alone = self.costs.get((database, 1, question))
+            if stations > 1 and alone and "city" not in question:  # a city of one station is no city
+                times = cost.effort / alone.effort
+                yield Budget(
+                    f"{where}, of one station's time, at most {OF_ONE_STATION:g} ×",
+                    f"{times:.2f} ×",
+                    times <= OF_ONE_STATION,
+                )
+        for (database, stations), made in self.generations.items():
+            where = f"{database}, {stations}: generation"
+            share, again = made.share_of_floor, made.share_again
+            yield Budget(
+                f"{where}, of the floor's rows a second, at least {OF_FLOORS_ROWS:.0%}",
+                f"{share:.0%}",
+                share >= OF_FLOORS_ROWS,
+            )
+            yield Budget(f"{where}, a second run, at most {OF_FIRST_RUN:.0%}", f"{again:.1%}", again <= OF_FIRST_RUN)
+
+    @property
+    def missed(self) -> list[Budget]:
+        return [budget for budget in self.budgets if not budget.kept]
+
+
+def as_markdown(results: Results) -> str:
+    return "\n".join([*_head(results), *_costs(results), *_generations(results), *_crowds(results), *_budgets(results)])
+
+
+def _head(results: Results) -> Iterator[str]:
+    yield "# What the engine costs\n"
+    yield "Written by `make bench`; docs/speed.md explains it.\n"
+    yield f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    yield f"- {_processor()}, {os.cpu_count()} cores for all of it; load {os.getloadavg()[1]:.1f}"
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("SQLAlchemy", "psycopg", "Flask"))
+    yield f"- Python {platform.python_version()}, {libraries}"
+    yield "- " + ", ".join(f"{name} {number}" for name, number in results.servers.items()) + ", both durable"
+    yield f"- one station of 4 posts, and {results.many} of 4 posts for 30 days, six slots in ten booked; asked are"
+    yield "  stations with 62 days\n"
+
+
+def _costs(results: Results) -> Iterator[str]:
+    yield "Milliseconds of one call; the floor is the same statements through the bare driver.\n"
+    yield "| database | stations | question | median | p95 | floor | × floor | statements | bytes fetched |"
+    yield "|---|---:|---|---:|---:|---:|---:|---:|---:|"
+    for (database, stations, question), cost in results.costs.items():
+        fetched = "" if cost.fetched is None else f"{cost.fetched:,}"
+        yield (
+            f"| {database} | {stations:,} | {question} | {cost.median:.2f} | {cost.slow:.2f} | {cost.floor:.2f} |"
+            f" {cost.ratio:.2f} | {cost.statements} | {fetched} |"
+        )
+    yield ""
+
+
+def _generations(results: Results) -> Iterator[str]:
+    yield "Opening 30 days of new stations. A second run finds nothing to do; `again` compares all.\n"
+    yield "| database | stations | rows | rows/s | floor rows/s | share | statements | second run | comparing all |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    for (database, stations), made in results.generations.items():
+        yield (
+            f"| {database} | {stations:,} | {made.rows:,} | {made.rows_a_second:,.0f} |"
+            f" {made.rows / made.floor * 1000:,.0f} | {made.share_of_floor:.0%} | {made.statements} |"
+            f" {made.share_again:.1%} | {made.compared / made.first:.0%} |"
+        )
+    yield ""
+
+
+def _crowds(results: Results) -> Iterator[str]:
+    if not results.crowds:
+        return
+    yield "32 clients (8 processes of 4 threads), PostgreSQL: hold a free time and give it back.\n"
+    yield "| who, where | rounds/s | least–most of 3 | refused/s | what the server's sessions were doing |"
+    yield "|---|---:|---:|---:|---|"
+    for each in results.crowds:
+        yield (
+            f"| {each.name} | {statistics.median(each.rounds):,.0f} | {min(each.rounds):,.0f}–{max(each.rounds):,.0f} |"
+            f" {statistics.median(each.refused):,.0f} | {each.waited_for} |"
+        )
+    yield ""
+
+
+def _budgets(results: Results) -> Iterator[str]:
+    yield f"Budgets: {sum(1 for _ in results.budgets) - len(results.missed)} kept, {len(results.missed)} missed.\n"
+    for budget in results.budgets:
+        yield f"- {'kept' if budget.kept else '**MISSED**'}: {budget.what}: {budget.figure}"
+    yield ""
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
