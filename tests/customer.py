@@ -37,10 +37,11 @@ def hold_form(page, time: str | None = None) -> dict[str, str]:
 
 
 def book(client, location: str, **contacts: str) -> str:
+    """Send the contacts; → the clean address of the ticket, which the browser now has the key to."""
     page = client.get(location)
     answer = client.post(location.partition("?")[0], data=fields(page) | CONTACTS | contacts)
     assert answer.status_code == 303, answer.text
-    return answer.location
+    return client.get(answer.location).location
 
 
 def take_all(time: str) -> None:

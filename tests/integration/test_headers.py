@@ -42,7 +42,9 @@ ANSWERS = {
     "a hold": (lambda it: it.post("/s/zimnyaya-5/hold", data=it.choice | {"at": "2026-11-02T10:00+02:00"}), 303),
     "a time that is gone": (lambda it: it.post("/s/zimnyaya-5/hold", data=it.choice | {"at": it.taken}), 409),
     "a time that is none": (lambda it: it.post("/s/zimnyaya-5/hold", data=it.choice | {"at": "x"}), 422),
-    "a ticket": (lambda it: it.get(f"/b/{TOKEN}"), 200),
+    "a link": (lambda it: it.get(f"/b/{TOKEN}"), 303),
+    "a ticket": (lambda it: it.get(it.get(f"/b/{TOKEN}").location), 200),
+    "a ticket, to others": (lambda it: it.get(f"/b/{it.number}"), 403),
     "a calendar file": (lambda it: it.get(f"/b/{TOKEN}/calendar.ics"), 200),
     "a dead link": (lambda it: it.get(f"/b/{'x' * 22}"), 410),
     "a choice of language": (lambda it: it.get("/privacy?lang=uk"), 303),
@@ -69,6 +71,8 @@ ANSWERS = {
     "out of the folder": (lambda it: it.get("/static/../app.py"), 404),
 }
 
+TICKETS = {"a link", "a ticket", "a ticket, to others", "a calendar file", "a dead link"}
+
 
 class Scene:
     """A client among people and bookings, and ways to make its next request go wrong."""
@@ -78,7 +82,7 @@ class Scene:
         self.client = app.test_client()
         self.choice = {"svc": service().id, "car": car_type().id}
         self.post_id = db.session.scalars(select(ServicePost.id)).first()
-        booking(station, "16:20", token=TOKEN)  # only one post begins a slot then
+        self.number = booking(station, "16:20", token=TOKEN).number  # only one post begins a slot then
         self.taken = kyiv("16:20").isoformat()
 
     def __getattr__(self, method):
@@ -111,7 +115,10 @@ def test_every_answer_is_protected(scene, kind):
 
     with ask(scene) as answer:
         assert answer.status_code == status
-        assert {name: answer.headers.get(name) for name in PROTECTION} == PROTECTION
+        is_ticket = kind in TICKETS
+        expected = PROTECTION | ({"Referrer-Policy": "no-referrer"} if is_ticket else {})
+        assert {name: answer.headers.get(name) for name in PROTECTION} == expected
+        assert answer.headers.get("X-Robots-Tag") == ("noindex" if is_ticket else None)
         assert len(answer.headers.getlist("Content-Security-Policy")) == 1
         assert "Strict-Transport-Security" not in answer.headers  # over http it would lock people out of localhost
         assert "Access-Control-Allow-Origin" not in answer.headers

@@ -22,11 +22,12 @@ from tirefit.errors import (
 )
 from tirefit.models import Booking, BookingEvent
 from tirefit.notifications import outbox
-from tirefit.schedule import reservations
+from tirefit.schedule import availability, reservations
 from tirefit.schedule.grid import a_stretch
 
 UNDO_WITHIN = timedelta(minutes=10)
 LATE_CHOICES = (10, 20, 30)  # minutes
+CANCEL_REASONS = ("plans", "elsewhere", "car", "mistake", "other")  # the words: web.filters
 MOMENTS = {"arrived": "arrived_at", "in_progress": "started_at", "completed": "completed_at"}
 
 
@@ -175,6 +176,33 @@ def may_still_change(booking: Booking) -> bool:
     """May the customer still cancel or move online, or is it too close to the start?"""
     cutoff = timedelta(minutes=booking.service_point.cancel_cutoff_minutes)
     return clock.now() <= booking.starts_at - cutoff
+
+
+def may_move(booking: Booking) -> bool:
+    """Is this a booking that its customer can still give another time, or give back, by phone at least?"""
+    possible = states.possible_events(booking.status, states.CUSTOMER)
+    return "reschedule_by_customer" in possible and booking.ends_at > clock.now()
+
+
+def may_restore(booking: Booking) -> bool:
+    """May the customer have a cancelled booking back: has its time not begun, and is it still free?"""
+    if "restore_by_customer" not in states.possible_events(booking.status, states.CUSTOMER):
+        return False
+    span = (booking.starts_at, booking.ends_at)
+    reserved = availability.load_reserved(booking.service_point_id, span).get(booking.service_post_id, [])
+    is_free = not any(each.starts_at < booking.ends_at and booking.starts_at < each.ends_at for each in reserved)
+    return is_free and booking.starts_at > clock.now()
+
+
+def cancelled_at(booking: Booking) -> datetime | None:
+    """When a booking was cancelled; None while it is not."""
+    last = _last_step(booking)
+    return last.at if last is not None and booking.status.startswith("cancelled") else None
+
+
+def ready_at(booking: Booking) -> datetime:
+    """When the car should be done: counted from when the work really began."""
+    return (booking.started_at or booking.starts_at) + timedelta(minutes=booking.total_duration)
 
 
 def can_undo(booking: Booking) -> datetime | None:

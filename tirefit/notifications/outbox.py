@@ -211,6 +211,23 @@ def retry_later(letter_id: int, lease: str, error: str) -> bool:
     return _finish(letter_id, lease, due_at=due_at, last_error=error[:LONGEST_ERROR])
 
 
+def failure_of(booking: Booking) -> str | None:
+    """Why the customer did not get the last letter about a booking to the address they gave: the error; None if they
+    did, or still may."""
+    last = db.session.execute(
+        select(Notification.state, Notification.last_error)
+        .where(
+            Notification.booking_id == booking.id,
+            Notification.recipient == booking.customer_email,
+            Notification.kind.in_([name for name, kind in KINDS.items() if kind.to_customer]),
+            Notification.state != "cancelled",
+        )
+        .order_by(Notification.due_at.desc(), Notification.id.desc())
+        .limit(1)
+    ).first()
+    return last.last_error if last is not None and last.state == "failed" else None
+
+
 def is_anything_due() -> bool:
     """Is there a letter that somebody could claim now?"""
     return db.session.scalar(select(Notification.id).where(*_is_due(clock.now())).limit(1)) is not None

@@ -5,6 +5,7 @@ from datetime import date
 from flask import Flask, abort, request
 from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
+from tirefit.booking.commands import NUMBER_LENGTH, SPEAKABLE
 from tirefit.web import (
     account,
     assets,
@@ -43,6 +44,12 @@ class Token(BaseConverter):
     regex = "[A-Za-z0-9_-]{22}"
 
 
+class Number(BaseConverter):
+    """A booking in an address, as it is read out on the phone."""
+
+    regex = f"[{SPEAKABLE}]{{{NUMBER_LENGTH}}}"
+
+
 class Day(BaseConverter):
     """A date in an address: 2026-11-24."""
 
@@ -68,7 +75,7 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form may wait for its customer
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which some browsers and proxies take away
     )
-    app.url_map.converters.update(int=Id, slug=Slug, token=Token, day=Day)
+    app.url_map.converters.update(int=Id, slug=Slug, token=Token, number=Number, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.before_request(_take_forms_only)
     policy.init_app(app)

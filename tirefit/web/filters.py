@@ -9,6 +9,7 @@ from babel.dates import format_date
 from babel.numbers import format_decimal, get_currency_precision
 from flask import Flask
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from tirefit import clock, i18n
 from tirefit.booking.durations import Breakdown, WheelSizes
@@ -18,6 +19,14 @@ from tirefit.schedule.windows import local_day, local_time
 
 NBSP = "\N{NO-BREAK SPACE}"
 SIGNS = {"UAH": "₴", "RUB": "₽", "KZT": "₸", "BYN": "Br", "PLN": "zł", "EUR": "€", "USD": "$", "GBP": "£"}
+
+CANCEL_REASONS = {
+    "plans": _l("Планы изменились"),
+    "elsewhere": _l("Сделаю в другом месте"),
+    "car": _l("Машина не на ходу"),
+    "mistake": _l("Запись сделана по ошибке"),
+    "other": _l("Другая причина"),
+}
 
 
 def init_app(app: Flask) -> None:
@@ -47,6 +56,8 @@ def init_app(app: Flask) -> None:
         wheels,
         phone,
         in_my_language,
+        cancel_reason,
+        tyre_month,
     ):
         app.add_template_filter(show)
 
@@ -212,6 +223,16 @@ def in_my_language(names: dict[str, Any] | None) -> str:
     """Data that carries its own translations: {"ru": …, "uk": …, "en": …}. What is missing is shown in Russian."""
     names = names or {}
     return str(names.get(i18n.language()) or names.get(i18n.DEFAULT) or next(iter(names.values()), ""))
+
+
+def cancel_reason(reason: str) -> str:
+    """The words of a reason that customers choose from a list; what the station's people wrote, as it stands."""
+    return str(CANCEL_REASONS.get(reason, reason))
+
+
+def tyre_month(day: date) -> int:
+    """In which month tyres are changed next, after a change on that day: April, or October."""
+    return 10 if 2 <= day.month <= 7 else 4
 
 
 def _day(day: date | datetime, point: ServicePoint | None) -> date:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from flask import Response, render_template
+from flask import Response, current_app, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
 from tirefit import clock, i18n
@@ -37,3 +37,8 @@ def opening(point: ServicePoint) -> dict[str, Any]:
         if start <= until < end:
             until = end
     return {"open_until": until if until > now else None, "round_the_clock": until - now >= timedelta(days=1)}
+
+
+def whole_address(path: str) -> str:
+    """As it is sent to somebody: from where the station's people say that this program stands, whoever asks."""
+    return f"{current_app.config['BASE_URL']}{path}"

@@ -35,6 +35,7 @@ from tirefit.web.forms.public import MOST_IDS, as_id
 STRIP_DAYS = 14
 EVENINGS = 7  # days
 EVENING_FROM = 17  # o'clock
+OTHER_TIMES = 3  # instead of one that is gone
 
 # What a customer answers by choosing another time.
 TIME_IS_GONE = (
@@ -85,7 +86,7 @@ class Menu:
 
     @property
     def chosen_wheels(self) -> WheelSizes | None:
-        return next((each for each in self.wheels if each.inches == self.choice.wheel_inches), None)
+        return next((each for each in self.wheels if self.choice.wheel_inches in each), None)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Way:
     take: str  # where a tapped time goes,
     method: str  # and how
     evenings: Callable[..., str] | None = None  # the page of evenings, where there is one
+    has: datetime | None = None  # the time that the customer has at present,
+    may_keep: bool = False  # and whether tapping it makes sense: it would be for other work
 
 
 def read_menu(point: ServicePoint, values: MultiDict[str, str], usual: Choice | None = None) -> Menu:
@@ -205,9 +208,12 @@ def month(point: ServicePoint, visit: Breakdown, wanted: str) -> dict[str, Any]:
     }
 
 
-def lost(point: ServicePoint, starts_at: datetime, visit: Breakdown, problem: Problem) -> dict[str, Any]:
-    """For the block above the times: which time is gone, why, and what is nearest to it."""
-    other = placement.alternatives(point, starts_at, visit.total_minutes, visit.needs) or _soonest(point, visit)
+def lost(
+    point: ServicePoint, starts_at: datetime, visit: Breakdown, problem: Problem, but: datetime | None = None
+) -> dict[str, Any]:
+    """For the block above the times: which time is gone, why, and what is nearest to it; `but` one that is no news."""
+    near = placement.alternatives(point, starts_at, visit.total_minutes, visit.needs, count=OTHER_TIMES + 1)
+    other = [time for time in near or _soonest(point, visit) if time.starts_at != but][:OTHER_TIMES]
     return {
         "problem": problem,
         "starts_at": starts_at,

@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from flask import Flask, abort, current_app, request, session
+from flask import Flask, abort, current_app, make_response, request, session
 from werkzeug.local import LocalProxy
 
 from tirefit import accounts
 from tirefit.models import Booking, ScheduleTemplate, ServicePoint, ServicePost, User
-from tirefit.web import htmx
+from tirefit.web import htmx, pages, visitor
 
 Thing = ServicePoint | ServicePost | ScheduleTemplate | Booking
 NAMES = {ServicePoint: "point", ServicePost: "post", ScheduleTemplate: "template", Booking: "booking"}
@@ -46,6 +46,18 @@ def whoever_has_the_link() -> None:
     """The token in the address is the right; the view looks it up and answers 410 to a dead one."""
 
 
+def whoever_has_the_key() -> None:
+    """A browser that has opened the link of the booking in the address. The view gets it as `booking`.
+
+    To everybody else the answer is the same, whether there is such a booking or not.
+    """
+    args: dict[str, Any] = request.view_args or {}
+    found = visitor.booking(args.pop("number"))
+    if found is None:
+        abort(make_response(pages.show("ticket/locked.html", None), 403))
+    args["booking"] = found
+
+
 def whoever_is_signed_in() -> None:
     """Any person of any station."""
     if me() is None:
@@ -54,6 +66,7 @@ def whoever_is_signed_in() -> None:
 
 public = declares(anybody)
 customer = declares(whoever_has_the_link)
+ticket_holder = declares(whoever_has_the_key)
 signed_in = declares(whoever_is_signed_in)
 
 

@@ -16,7 +16,7 @@ from tirefit.booking.commands import Customer, create_booking
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.booking.links import find_by_token
 from tirefit.database import db
-from tirefit.errors import HoldExpired, LimitReached, Problem, SlotNotOffered, TooManyAttempts
+from tirefit.errors import HoldExpired, KeyReused, LimitReached, Problem, SlotNotOffered, TooManyAttempts
 from tirefit.models import ServicePoint
 from tirefit.schedule import reservations
 from tirefit.schedule.availability import nearest
@@ -128,7 +128,7 @@ def hold(slug: str) -> Answer:
 def contacts(token: str) -> Answer:
     held = find_hold(token)
     if held is None:
-        return redirect(url_for("ticket.show", token=token), 303) if find_by_token(token) else _start_again()
+        return redirect(url_for("ticket.open_link", token=token), 303) if find_by_token(token) else _start_again()
     wish = _wish_of(held)
     return _contacts(token, held, wish, _empty_form(wish.point))
 
@@ -136,8 +136,6 @@ def contacts(token: str) -> Answer:
 @bp.post("/h/<token:token>")
 @policy.customer
 def book(token: str) -> Answer:
-    if find_by_token(token):
-        return redirect(url_for("ticket.show", token=token), 303)
     held = find_hold(token)
     wish = _wish_of(held) if held else _wish_of_form()
     form = ContactsForm(wish.point)
@@ -160,11 +158,11 @@ def book(token: str) -> Answer:
     except picker.TIME_IS_GONE as problem:
         _keep_what_was_typed()
         return _other_times(wish, problem)
-    except (LimitReached, TooManyAttempts) as problem:
+    except (LimitReached, TooManyAttempts, KeyReused) as problem:
         return _contacts(token, held, wish, form, problem), problem.status, when_again(problem)
     for key in ("hold", "typed"):
         session.pop(key, None)
-    answer = redirect(url_for("ticket.show", token=token, new=1), 303)
+    answer = redirect(url_for("ticket.open_link", token=token, new=1), 303)
     if form.remember.data:
         remembered.keep(answer, who)
     elif remembered.recall():

@@ -1,95 +1,248 @@
-"""What a customer does with a booking: look at it, name the car, give the time back.
+"""What a customer does with a booking: look at it, move it, give it back and have it again, come late, name the car.
 
-The token in the address is the right. Opening a page changes nothing: programs that read letters follow their links.
+The link of a letter is changed for a clean address (see tirefit/web/visitor.py); everything else lives there. Opening
+a page changes nothing: programs that read letters follow their links.
 """
 
+from datetime import datetime
+from typing import Any
+
 from flask import Blueprint, Response, abort, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
 
 from tirefit import clock
-from tirefit.booking import states
+from tirefit.booking import states, steps
 from tirefit.booking.commands import set_plate
-from tirefit.booking.links import find_by_token
-from tirefit.booking.steps import cancel_booking, may_still_change
+from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
+from tirefit.errors import Busy, Problem, TooManyAttempts
 from tirefit.models import Booking
+from tirefit.notifications import outbox
 from tirefit.notifications.calendar import booking_calendar
-from tirefit.web import pages, policy, remembered
-from tirefit.web.forms.public import PlateForm
+from tirefit.web import errors, load, pages, policy, remembered, ticket_move, visitor
+from tirefit.web.forms.public import EmailForm, PlateForm, as_id
 from tirefit.web.pages import Answer
 
 bp = Blueprint("ticket", __name__)
 
 
+@bp.after_request
+def keep_to_ourselves(answer: Response) -> Response:
+    """Nobody learns of these addresses from us: no page that is linked to, and no search engine."""
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["X-Robots-Tag"] = "noindex"
+    return answer
+
+
+@bp.errorhandler(Problem)
+def show_refusal(problem: Problem) -> Answer | errors.Answer:
+    """The booking as it is now, and above it why not."""
+    booking = (request.view_args or {}).get("booking")
+    if booking is None or isinstance(problem, Busy | TooManyAttempts):
+        return errors.show_problem(problem)
+    return _ticket(booking, problem=problem), problem.status
+
+
 @bp.get("/b/<token:token>")
 @policy.customer
-def show(token: str) -> Answer:
-    return _ticket(token, _find_booking(token), PlateForm(formdata=None))
-
-
-@bp.post("/b/<token:token>/plate")
-@policy.customer
-def plate(token: str) -> Answer:
-    booking, form = _find_booking(token), PlateForm()
-    if not form.validate():
-        return _ticket(token, booking, form), 422
-    booking = set_plate(booking.id, form.plate.data)
-    answer = redirect(url_for(".show", token=token), 303)
-    remembered.keep_plate(answer, booking)
-    return answer
-
-
-@bp.post("/b/<token:token>/forget")
-@policy.customer
-def forget(token: str) -> Answer:
-    """Have this phone forget its customer; the booking stays."""
-    answer = redirect(url_for(".show", token=token), 303)
-    remembered.forget(answer)
-    return answer
-
-
-@bp.get("/b/<token:token>/cancel")
-@policy.customer
-def ask_to_cancel(token: str) -> Answer:
+def open_link(token: str) -> Answer:
+    """The secret goes into a cookie, and the visitor on to the clean address."""
     booking = _find_booking(token)
-    if not _may_cancel(booking):
-        return redirect(url_for(".show", token=token), 303)
-    return pages.show("ticket/cancel.html", booking.service_point, booking=booking, token=token)
-
-
-@bp.post("/b/<token:token>/cancel")
-@policy.customer
-def cancel(token: str) -> Answer:
-    cancel_booking(_find_booking(token).id, actor=states.CUSTOMER)
-    return redirect(url_for(".show", token=token), 303)
+    answer = redirect(url_for(".show", number=booking.number, new=request.args.get("new")), 303)
+    visitor.keep_key(answer, token, booking)
+    return answer
 
 
 @bp.get("/b/<token:token>/calendar.ics")
 @policy.customer
-def calendar_file(token: str) -> Answer:
-    booking = _find_booking(token)
+def calendar_link(token: str) -> Answer:
+    """For calendar programs, which keep no cookies."""
+    return _calendar(_find_booking(token))
+
+
+@bp.get("/b/<number:number>")
+@policy.ticket_holder
+def show(booking: Booking) -> Answer:
+    return _ticket(booking)
+
+
+@bp.get("/b/<number:number>/calendar.ics")
+@policy.ticket_holder
+def calendar_file(booking: Booking) -> Answer:
+    return _calendar(booking)
+
+
+@bp.post("/b/<number:number>/plate")
+@policy.ticket_holder
+def plate(booking: Booking) -> Answer:
+    form = PlateForm()
+    if not form.validate():
+        return _ticket(booking, plate_form=form), 422
+    booking = set_plate(booking.id, form.plate.data)
+    answer = _back_to(booking)
+    remembered.keep_plate(answer, booking)
+    return answer
+
+
+@bp.post("/b/<number:number>/forget")
+@policy.ticket_holder
+def forget(booking: Booking) -> Answer:
+    """Have this phone forget its customer; the booking stays."""
+    answer = _back_to(booking)
+    remembered.forget(answer)
+    return answer
+
+
+@bp.get("/b/<number:number>/move")
+@policy.ticket_holder
+def choose_time(booking: Booking) -> Answer:
+    return _too_late(booking) or ticket_move.choose(booking)
+
+
+@bp.get("/b/<number:number>/move/calendar")
+@policy.ticket_holder
+def choose_day(booking: Booking) -> Answer:
+    return _too_late(booking) or ticket_move.choose_day(booking)
+
+
+@bp.post("/b/<number:number>/move")
+@policy.ticket_holder
+def move(booking: Booking) -> Answer:
+    return ticket_move.move(booking, _seen()) or _back_to(booking, done="moved")
+
+
+@bp.get("/b/<number:number>/cancel")
+@policy.ticket_holder
+def ask_to_cancel(booking: Booking) -> Answer:
+    return _too_late(booking) or pages.show(
+        "ticket/cancel.html", booking.service_point, booking=booking, reasons=steps.CANCEL_REASONS
+    )
+
+
+@bp.post("/b/<number:number>/cancel")
+@policy.ticket_holder
+def cancel(booking: Booking) -> Answer:
+    reason = request.form.get("reason", "")
+    reason = reason if reason in steps.CANCEL_REASONS else ""
+    steps.cancel_booking(booking.id, actor=states.CUSTOMER, reason=reason, seen_version=_seen())
+    return _back_to(booking)
+
+
+@bp.post("/b/<number:number>/restore")
+@policy.ticket_holder
+def restore(booking: Booking) -> Answer:
+    steps.restore_booking(booking.id, actor=states.CUSTOMER, seen_version=_seen())
+    return _back_to(booking, done="restored")
+
+
+@bp.post("/b/<number:number>/late")
+@policy.ticket_holder
+def late(booking: Booking) -> Answer:
+    steps.report_late(booking.id, as_id(request.form.get("minutes", "")) or 0)
+    return _back_to(booking)
+
+
+@bp.post("/b/<number:number>/email")
+@policy.ticket_holder
+def email(booking: Booking) -> Answer:
+    form = EmailForm()
+    if not form.validate():
+        return _ticket(booking, email_form=form), 422
+    send_link(booking.id, form.email.data, visitor.network())
+    return _back_to(booking, done="sent")
+
+
+@bp.post("/b/<number:number>/link")
+@policy.ticket_holder
+def new_link(booking: Booking) -> Answer:
+    answer = _back_to(booking, done="renewed")
+    visitor.keep_key(answer, renew_link(booking.id), booking)
+    return answer
+
+
+@bp.get("/find")
+@policy.public
+def find() -> Answer:
+    return _find(EmailForm(formdata=None))
+
+
+@bp.post("/find")
+@policy.public
+def send_lost() -> Answer:
+    """The same answer to everybody: who has a booking here is told by the letter alone."""
+    form = EmailForm()
+    if not form.validate():
+        return _find(form), 422
+    send_lost_links(form.email.data, visitor.network())
+    return redirect(url_for(".find", sent=1, s=request.args.get("s")), 303)
+
+
+def _too_late(booking: Booking) -> Answer | None:
+    """What to answer who asks to change a booking that can no longer be changed here; None when it can."""
+    if not steps.may_move(booking):
+        return _back_to(booking)
+    if not steps.may_still_change(booking):
+        return pages.show("ticket/too_late.html", booking.service_point, booking=booking), 409
+    return None
+
+
+def _seen() -> int | None:
+    """Which version of the booking stood on the page that was answered."""
+    return as_id(request.form.get("seen", ""))
+
+
+def _back_to(booking: Booking, done: str | None = None) -> BaseResponse:
+    return redirect(url_for(".show", number=booking.number, done=done), 303)
+
+
+def _ticket(
+    booking: Booking,
+    *,
+    plate_form: PlateForm | None = None,
+    email_form: EmailForm | None = None,
+    problem: Problem | None = None,
+) -> str:
+    key = visitor.key_to(booking)
+    return pages.show(
+        "ticket/ticket.html",
+        booking.service_point,
+        booking=booking,
+        plate_form=plate_form or PlateForm(formdata=None),
+        email_form=email_form or EmailForm(formdata=None, data={"email": booking.customer_email}),
+        problem=problem,
+        is_remembered=remembered.recall() is not None,
+        is_new="new" in request.args,
+        done=request.args.get("done"),
+        was=_what_it_was(booking),
+        over=booking.ends_at <= clock.now(),
+        begun=booking.starts_at <= clock.now(),
+        may_change=steps.may_still_change(booking),
+        may_restore=steps.may_restore(booking),
+        cancelled_at=steps.cancelled_at(booking),
+        ready_at=steps.ready_at(booking),
+        late_choices=steps.LATE_CHOICES,
+        undelivered=outbox.failure_of(booking),
+        link=pages.whole_address(url_for(".open_link", token=key)) if key else None,
+        here=url_for(".show", number=booking.number),
+    )
+
+
+def _what_it_was(booking: Booking) -> dict[str, Any] | None:
+    """What was agreed before the last change, when that was a move."""
+    last = booking.events[-1]
+    if last.event != "rescheduled":
+        return None
+    return last.before | {"starts_at": datetime.fromisoformat(last.before["starts_at"])}
+
+
+def _find(form: EmailForm) -> str:
+    return pages.show("ticket/find.html", load.point(request.args.get("s", "")), form=form, sent="sent" in request.args)
+
+
+def _calendar(booking: Booking) -> Response:
     answer = Response(booking_calendar(booking), mimetype="text/calendar")
     answer.headers["Content-Disposition"] = f'inline; filename="tirefit-{booking.number}.ics"'
     return answer
 
 
-def _ticket(token: str, booking: Booking, form: PlateForm) -> str:
-    return pages.show(
-        "ticket/ticket.html",
-        booking.service_point,
-        booking=booking,
-        token=token,
-        form=form,
-        is_new="new" in request.args,
-        is_remembered=remembered.recall() is not None,
-        over=booking.ends_at <= clock.now(),
-        may_cancel=_may_cancel(booking),
-        here=url_for(".show", token=token),
-    )
-
-
 def _find_booking(token: str) -> Booking:
     return find_by_token(token) or abort(410)
-
-
-def _may_cancel(booking: Booking) -> bool:
-    event = "cancel_by_customer"
-    return event in states.possible_events(booking.status, states.CUSTOMER) and may_still_change(booking)

@@ -87,6 +87,17 @@ class PlateForm(FlaskForm):
         )
 
 
+class EmailForm(FlaskForm):
+    """Where a link is to be sent."""
+
+    email = StringField(_l("Email"))
+
+    def validate_email(self, field: StringField) -> None:
+        field.data = or_refuse(
+            field, text.email_of(field.data or ""), _l("Проверьте адрес — например, anna@example.com")
+        )
+
+
 def instant_of(value: str) -> datetime | None:
     """A moment in ISO 8601 with its offset, in UTC; None for anything else."""
     try:
