@@ -597,6 +597,7 @@ def addresses_of(app, method: str) -> list[str]:
     """Every route that takes the method, with things in it that exist. Static files and the demo's mailbox apart."""
     parts = {"slug": "zimnyaya-5", "day": "2026-11-02", "number": number()}
     parts |= {"post_id": str(first(ServicePost).id), "template_id": str(first(ScheduleTemplate).id)}
+    parts |= {"waiting_id": "1", "reservation_id": "1", "device_id": "1", "post_number": "1"}
     addresses = []
     for rule in app.url_map.iter_rules():
         if method in rule.methods and rule.endpoint != "static" and not rule.endpoint.startswith("dev."):
