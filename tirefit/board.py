@@ -77,7 +77,8 @@ class Column:
 class Attention:
     """Something a person of the station should look at now.
 
-    over, late, delayed, unmarked, waiting, blocked (its post has been closed for that time), letter, outside.
+    over, late, unmarked, problem (the bay says so), delayed, waiting, blocked (its post has been closed for that time),
+    letter, outside.
     """
 
     kind: str
@@ -351,6 +352,9 @@ def _attention(
             if card.state == state:
                 since = card.ends_at if state == "over" else card.starts_at
                 yield Attention(state, (card,), (now - since) // MINUTE)
+    for card in cards:
+        if card.booking is not None and card.booking.problem:
+            yield Attention("problem", (card,))
     told: set[int] = set()
     for card in cards:
         if card.state == "delayed" and card.post.id not in told:  # the first of a post; the others follow from it

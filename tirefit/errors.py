@@ -189,6 +189,13 @@ class WrongCredentials(Problem):
     status = 422
 
 
+class WrongCode(Problem):
+    """No post waits for a tablet with this code: it was mistyped, used, or is older than ten minutes."""
+
+    code = "wrong_code"
+    status = 422
+
+
 class EmailTaken(Problem):
     """Somebody has an account with that address already."""
 

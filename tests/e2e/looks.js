@@ -38,7 +38,7 @@
       wrong.push(`small: ${name(control)} ${Math.round(box.width)}x${Math.round(box.height)} < ${target}`);
     }
   }
-  const fixed = (control) => control.closest(".hold, .total, .savebar, details[open] > :not(summary)");
+  const fixed = (control) => control.closest(".hold, .total, .savebar, .bay footer, details[open] > :not(summary)");
   for (const [number, one] of controls.entries()) {
     if (fixed(one)) continue;
     for (const other of controls.slice(number + 1)) {

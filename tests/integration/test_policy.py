@@ -10,14 +10,15 @@ from sqlalchemy import select, text
 
 from tests import factories
 from tests.factories import booking, car_type, kyiv, service, sign_in
-from tirefit import create_app
+from tirefit import bays, create_app
 from tirefit.booking.at_the_gate import let_wait
 from tirefit.database import command, db
-from tirefit.models import Booking, ScheduleTemplate, ServicePoint, UserRole
+from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, UserRole
 from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
 from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
+AT_THE_BAY = "the tablet of the post, and people of the station"
 
 # Every route that is not open to the world or to whoever has a customer's link.
 CLOSED = {
@@ -54,17 +55,30 @@ CLOSED = {
     "manage.template": MANAGERS,
     "manage.save_template": MANAGERS,
     "manage.preview_template": MANAGERS,
+    "bay.show": AT_THE_BAY,
+    "bay.now": AT_THE_BAY,
+    "bay.transition": AT_THE_BAY,
+    "bay.undo": AT_THE_BAY,
+    "bay.extend": AT_THE_BAY,
+    "bay.problem": AT_THE_BAY,
+    "bay.fitter": AT_THE_BAY,
+    "tablets.devices": MANAGERS,
+    "tablets.offer": MANAGERS,
+    "tablets.disconnect": MANAGERS,
 }
 OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link, policy.whoever_has_the_key}
 
-SIGN_IN, GOES_ON = "asked to sign in", "goes on"
+SIGN_IN, A_CODE, GOES_ON = "asked to sign in", "asked for a code", "goes on"
 EXPECTED = {
-    "nobody": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN},
-    "staff": {PEOPLE: GOES_ON, MANAGERS: 403},
-    "manager": {PEOPLE: GOES_ON, MANAGERS: GOES_ON},
-    "staff elsewhere": {PEOPLE: 404, MANAGERS: 404},
-    "manager elsewhere": {PEOPLE: 404, MANAGERS: 404},
-    "admin": {PEOPLE: GOES_ON, MANAGERS: GOES_ON},
+    "nobody": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: A_CODE},
+    "staff": {PEOPLE: GOES_ON, MANAGERS: 403, AT_THE_BAY: GOES_ON},
+    "manager": {PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
+    "staff elsewhere": {PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
+    "manager elsewhere": {PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
+    "admin": {PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
+    "tablet": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: GOES_ON},
+    "tablet of another post": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
+    "tablet elsewhere": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
 }
 
 
@@ -75,18 +89,26 @@ def elsewhere(stranger):
 
 
 @pytest.fixture
-def people(olga, ivan, stranger, elsewhere):
+def people(station, olga, ivan, stranger, elsewhere):
     return {
         "staff": ivan,
         "manager": olga,
         "staff elsewhere": factories.user("Подмастерье", "apprentice@example.com", "staff", elsewhere),
         "manager elsewhere": stranger,
         "admin": factories.user("Админ", "admin@example.com", "admin"),
+        "tablet": station.posts[0],
+        "tablet of another post": station.posts[2],
+        "tablet elsewhere": elsewhere.posts[0],
     }
 
 
 def waiting(station):
     return let_wait(station.id, [service().id], car_type().id, nonce=new_token()).id
+
+
+def a_tablet_of(post) -> BayDevice:
+    bays.pair(bays.offer_code(post.id), "192.0.2.1")
+    return db.session.scalars(select(BayDevice).order_by(BayDevice.id.desc())).first()
 
 
 @pytest.fixture
@@ -107,6 +129,8 @@ def things(station):
         "token": token,
         "waiting_id": waiting(station),
         "reservation_id": block_time(station.id, station.posts[0].id, kyiv("16:00"), kyiv("17:00")).reservation_ids[0],
+        "post_number": station.posts[0].post_number,
+        "device_id": a_tablet_of(station.posts[1]).id,
         "key": "1",
         "filename": "tirefit.css",
         "hold": held.token,
@@ -126,18 +150,24 @@ def address(app: Flask, endpoint: str, things: dict, method: str) -> str:
     """With a thing for every part; the station of `?s=` where the address itself names nothing."""
     rule = next(rule for rule in rules(app) if rule.endpoint == endpoint and method in rule.methods)
     parts = {name: things[name] for name in rule.arguments}
-    if endpoint.startswith(("board", "manage")) and not {"slug", "post_id", "template_id"} & set(parts):
+    if endpoint.startswith(("board", "manage", "tablets")) and not {"slug", "post_id", "template_id"} & set(parts):
         parts["s"] = things["s"]
     with app.test_request_context():
         return url_for(endpoint, _method=method, **parts)
 
 
 def ask(app: Flask, user, endpoint: str, things: dict):
-    client = sign_in(app.test_client(), user) if user else app.test_client()
+    client = app.test_client()
+    if isinstance(user, ServicePost):
+        client.set_cookie("tirefit-bay", bays.pair(bays.offer_code(user.id), new_token()))
+    elif user:
+        sign_in(client, user)
     method = "POST" if "POST" in next(rule.methods for rule in rules(app) if rule.endpoint == endpoint) else "GET"
     answer = client.open(address(app, endpoint, things, method), method=method)
     if answer.status_code in (302, 303) and answer.location.startswith("/login"):
         return SIGN_IN
+    if answer.status_code in (302, 303) and answer.location == "/bay":
+        return A_CODE
     return answer.status_code if answer.status_code in (401, 403, 404, 405, 500) else GOES_ON
 
 

@@ -39,6 +39,8 @@ def test_fonts_are_asked_for_under_the_address_of_their_content():
         (["tirefit.css", "station.css", "timeline.css"], 20),
         (["tirefit.js"], 5),
         (["vendor/htmx.min.js"], 14),
+        (["tirefit.css", "bay.css"], 18),
+        (["bay.js"], 1),
     ],
 )
 def test_a_poor_connection_is_enough(names, kilobytes):
@@ -50,7 +52,8 @@ def test_fonts_weigh_no_more_than_a_picture():
 
 
 @pytest.mark.parametrize(
-    "name", ["tirefit.css", "station.css", "timeline.css", "icons.svg", "favicon.svg", "tirefit.js"]
+    "name",
+    ["tirefit.css", "station.css", "timeline.css", "bay.css", "bay.js", "icons.svg", "favicon.svg", "tirefit.js"],
 )
 def test_nothing_asks_another_host(name):
     text = (STATIC / name).read_text(encoding="utf-8")

@@ -172,8 +172,7 @@ def extend_visit(
     require_version(booking, seen_version)
     assert booking.reservation_id is not None
     before = {"ends_at": booking.ends_at, "expected_end_at": booking.expected_end_at}
-    expected = max(booking.expected_end_at or booking.ends_at, _this_minute()) + minutes * MINUTE
-    booking.expected_end_at = expected
+    booking.expected_end_at = expected = expected_end(booking, minutes)
     until = min(expected, booking.starts_at + A_DAY, _next_start(booking) or expected)
     if until > booking.ends_at:
         run = a_stretch(booking.service_post_id, booking.starts_at, until)
@@ -182,6 +181,11 @@ def extend_visit(
             db.session.refresh(booking, ["ends_at"])
     record(booking, "extended", before=before, actor=states.USER, user_id=user_id)
     return booking
+
+
+def expected_end(booking: Booking, minutes: int) -> datetime:
+    """When a visit would be over, if it took so many minutes more than is expected now."""
+    return max(booking.expected_end_at or booking.ends_at, _this_minute()) + minutes * MINUTE
 
 
 @command

@@ -9,6 +9,7 @@ from tirefit.booking.commands import NUMBER_LENGTH, SPEAKABLE
 from tirefit.web import (
     account,
     assets,
+    bay,
     board,
     city,
     dev,
@@ -83,8 +84,9 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, manage):
+    for audience in (public, city, ticket, account, board, gate, bay, manage):
         app.register_blueprint(audience.bp)
+    app.register_blueprint(bay.tablets)
     app.register_blueprint(health.bp)
     app.register_blueprint(dev.bp)
 

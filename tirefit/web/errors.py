@@ -59,8 +59,10 @@ def show_failure(error: Exception) -> Answer:
 
 def _ways_on() -> dict[str, str | None]:
     """Where the page's button leads, back to the board or to the customer's station; `here`: the language links."""
-    if request.blueprint in {"board", "manage"}:
+    if request.blueprint in {"board", "manage", "tablets"}:
         return {"onward": url_for("board.today"), "here": url_for("board.today") if request.method != "GET" else None}
+    if request.blueprint == "bay":
+        return {"onward": url_for("bay.pair"), "here": url_for("bay.pair")}
     slug = (request.view_args or {}).get("slug")
     at_station = slug and request.blueprint == "public" and request.endpoint != "public.station"
     onward = url_for("public.station", slug=slug) if at_station else url_for("public.stations")

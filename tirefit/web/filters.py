@@ -1,5 +1,6 @@
 """What templates say about times, money and people, in the reader's language and on the station's clock."""
 
+import re
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -58,6 +59,7 @@ def init_app(app: Flask) -> None:
         in_my_language,
         cancel_reason,
         tyre_month,
+        without_phones,
     ):
         app.add_template_filter(show)
 
@@ -233,6 +235,11 @@ def cancel_reason(reason: str) -> str:
 def tyre_month(day: date) -> int:
     """In which month tyres are changed next, after a change on that day: April, or October."""
     return 10 if 2 <= day.month <= 7 else 4
+
+
+def without_phones(text: str) -> str:
+    """What a customer wrote, for a screen that everybody in the hall can read: long numbers are left out."""
+    return re.sub(r"\+?\d(?:[\s().-]*\d){6,}", "…", text)
 
 
 def _day(day: date | datetime, point: ServicePoint | None) -> date:

@@ -2,10 +2,10 @@
 
 from flask import request
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager, joinedload
 
 from tirefit.database import db
-from tirefit.models import Booking, Reservation, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import BayDevice, Booking, Reservation, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.web import policy
 
 LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
@@ -31,6 +31,20 @@ def asked_point() -> ServicePoint | None:
 
 def post(post_id: int) -> ServicePost | None:
     return db.session.get(ServicePost, post_id) if post_id <= LARGEST_ID else None
+
+
+def bay(slug: str, post_number: int) -> ServicePost | None:
+    """A post by its number, with its station and the number that tells whether the station's day has changed."""
+    if not slug.isprintable():
+        return None
+    of_station = select(ServicePost).join(ServicePost.service_point)
+    whole = of_station.options(contains_eager(ServicePost.service_point).joinedload(ServicePoint.board_revision))
+    found = whole.where(ServicePoint.slug == slug, ServicePost.post_number == post_number)
+    return db.session.scalar(found.execution_options(populate_existing=True))
+
+
+def device(device_id: int) -> BayDevice | None:
+    return db.session.get(BayDevice, device_id) if device_id <= LARGEST_ID else None
 
 
 def template(template_id: int) -> ScheduleTemplate | None:

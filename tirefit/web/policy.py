@@ -11,12 +11,18 @@ from typing import Any, NoReturn, TypeVar
 from flask import Flask, abort, current_app, make_response, request, session
 from werkzeug.local import LocalProxy
 
-from tirefit import accounts
-from tirefit.models import Booking, ScheduleTemplate, ServicePoint, ServicePost, User
+from tirefit import accounts, bays
+from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, User
 from tirefit.web import htmx, pages, visitor
 
-Thing = ServicePoint | ServicePost | ScheduleTemplate | Booking
-NAMES = {ServicePoint: "point", ServicePost: "post", ScheduleTemplate: "template", Booking: "booking"}
+Thing = ServicePoint | ServicePost | ScheduleTemplate | Booking | BayDevice
+NAMES = {
+    ServicePoint: "point",
+    ServicePost: "post",
+    ScheduleTemplate: "template",
+    Booking: "booking",
+    BayDevice: "device",
+}
 View = TypeVar("View", bound=Callable[..., Any])
 Policy = Callable[[], None]
 
@@ -81,6 +87,43 @@ def staff_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
 def manager_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
     """The same, for those who may change the station."""
     return declares(_role_at(load, "manager"))
+
+
+def at_the_bay(load: Callable[..., ServicePost | None]) -> Callable[[View], View]:
+    """The tablet of the post that `load` finds, and people of its station. The view gets it as `post`.
+
+    For a tablet other posts do not exist; who has neither a code nor an account is asked for a code.
+    """
+    parts = tuple(inspect.signature(load).parameters)
+
+    def whoever_is_at_the_bay() -> None:
+        args: dict[str, Any] = request.view_args or {}
+        device, wanted = my_device(), {part: args.pop(part) for part in parts}
+        post = device.post if device else None
+        if post is None or (post.service_point.slug, post.post_number) != tuple(wanted.values()):
+            user = me()
+            if user is None:
+                abort(404 if device else htmx.go("bay.pair"))
+            post = load(**wanted)
+            if post is None or accounts.role_at(user, post.service_point_id) is None:
+                abort(404)
+        args["post"] = post
+        request.view_args = args
+
+    return declares(whoever_is_at_the_bay)
+
+
+def my_device() -> BayDevice | None:
+    """The paired tablet that asks, for this request."""
+    if "tirefit.my_device" not in request.environ:
+        token = request.cookies.get(bay_cookie(), "")
+        request.environ["tirefit.my_device"] = bays.device_of(token) if token else None
+    return request.environ["tirefit.my_device"]  # type: ignore[no-any-return]
+
+
+def bay_cookie() -> str:
+    """How a tablet's cookie is called; over https no other host and no http page can set one of that name."""
+    return "__Host-tirefit-bay" if current_app.config["HTTPS"] else "tirefit-bay"
 
 
 def me() -> User | None:
