@@ -112,6 +112,9 @@ def test_a_browser_keeps_the_last_ten_bookings_with_one_key_each(client, station
     client.get(f"/b/{letter.token}")
 
     assert client.get_cookie("tirefit-tickets").value.split(".") == [letter.token, *reversed(keys[3:])]
+    client.get(f"/b/{keys[5]}")  # again: it comes first, and not twice
+    assert client.get_cookie("tirefit-tickets").value.split(".")[:2] == [keys[5], letter.token]
+    assert client.get_cookie("tirefit-tickets").value.count(keys[5]) == 1
     assert [client.get(page).status_code for page in pages] == [200, 403, 403] + [200] * 9
 
 
@@ -158,7 +161,8 @@ def test_twenty_prefetches_of_every_page_change_nothing(app, client, anna, token
 # --- moving
 
 
-def test_the_picker_marks_the_time_one_has(client, anna):
+def test_the_picker_marks_the_time_one_has(client, anna, station):
+    factories.booking(station, f"{TOMORROW} 10:00", BORIS)  # on the other post that begins then
     page = client.get(f"{anna}/move")
     assert page.status_code == 200
     assert "Сейчас вы записаны на вт, 3 ноября, 10:00" in page.text
@@ -207,8 +211,9 @@ def test_moving_in_time_alone_keeps_the_agreed_price(client, anna, station):
         db.session.execute(update(ServicePrice).values(amount=ServicePrice.amount + 10_000))
 
     raise_prices()
-    sent = fields_of(client.get(f"{anna}/move?at=2026-11-04T11:00%2B02:00"))
-    client.post(f"{anna}/move", data=sent)
+    page = client.get(f"{anna}/move?at=2026-11-04T11:00%2B02:00")
+    assert f"Работа и цена не меняются: Сезонная переобувка, 1{NBSP}200{NBSP}₴" in page.text
+    client.post(f"{anna}/move", data=fields_of(page))
     assert only_booking().total_price == 120_000
     assert factories.booking(station, "12:00", BORIS).total_price == 130_000
 
@@ -235,11 +240,11 @@ def test_a_time_that_is_gone_offers_three_others_at_the_tap_and_at_the_button(cl
 
 
 def test_her_own_time_is_no_alternative(client, anna, station):
-    for post in range(2):
-        factories.booking(station, f"{TOMORROW} 10:20" if post else f"{TOMORROW} 10:30", BORIS)
-    gone = client.get(f"{anna}/move?at=2026-11-03T10:20%2B02:00")
+    gone = client.get(f"{anna}/move?at=2026-11-03T10:05%2B02:00")  # no slot begins then
     assert gone.status_code == 409
-    assert "10:00" not in alternatives(gone)
+    offered = alternatives(gone)
+    assert len(offered) == 3
+    assert "2026-11-03T10:00+02:00" not in offered
 
 
 @pytest.mark.parametrize(
