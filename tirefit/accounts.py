@@ -16,6 +16,7 @@ from hashlib import sha256
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import joinedload
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -65,7 +66,8 @@ def sign_in(email: str, password: str, address: str) -> str:
 
 def signed_in(token: str) -> User | None:
     """Whose session this token opens. None: signed out, 8 hours idle, 12 hours old, or the account is closed."""
-    session = db.session.get(UserSession, _hash(token))
+    whole = joinedload(UserSession.user).joinedload(User.roles)  # one statement: open boards ask every ten seconds
+    session = db.session.get(UserSession, _hash(token), options=[whole])
     now = clock.now()
     if session is None or not session.user.active:
         return None

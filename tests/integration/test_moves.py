@@ -70,7 +70,8 @@ def kinds(made, state="pending"):
 
 
 def events(made):
-    return list(db.session.scalars(select(BookingEvent.event).where(BookingEvent.booking_id == made.id)))
+    found = select(BookingEvent.event).where(BookingEvent.booking_id == made.id)
+    return list(db.session.scalars(found.order_by(BookingEvent.id)))
 
 
 def deliver_everything():

@@ -434,7 +434,7 @@ def test_a_job_that_nobody_fetches_waits_once(scheduler, at):
         at(clock.now() + MINUTE)
 
     waiting = [scheduler.connection.lrange(f"rq:queue:{name}", 0, -1) for name in (jobs.LETTERS, jobs.TICKS)]
-    assert [len(queue) for queue in waiting] == [1, 2]
+    assert [len(queue) for queue in waiting] == [1, 3]
 
 
 def test_of_two_schedulers_one_rings(scheduler, redis):

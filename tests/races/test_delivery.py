@@ -23,6 +23,7 @@ from redis import Redis
 from sqlalchemy import func, select, update
 
 from tests import factories
+from tests.factories import Customer
 from tests.services import MailServer, valkey
 from tirefit import clock, create_app
 from tirefit.config import ROOT
@@ -84,7 +85,8 @@ class Installation:
         tomorrow = local_day(self.point.time_zone, clock.now()) + timedelta(days=1)
         times = [time for day in availability.days(self.point, tomorrow, 7, minutes=30) for time in day.times]
         for chosen in times[:count]:
-            factories.booking(self.point, chosen.starts_at, services=("Балансировка",))
+            anna = Customer("Анна", "+380671234567", f"anna{chosen.starts_at:%H%M}@example.com")  # no address gets many
+            factories.booking(self.point, chosen.starts_at, anna, services=("Балансировка",))
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if arguments[0] == "-c" else {}

@@ -21,7 +21,7 @@ class User(Base):
     active: Mapped[bool] = mapped_column(default=True, server_default="1")
     created_at: Mapped[datetime]
 
-    roles: Mapped[list["UserRole"]] = relationship(cascade="all, delete-orphan", lazy="joined")
+    roles: Mapped[list["UserRole"]] = relationship(cascade="all, delete-orphan", lazy="selectin")
 
 
 class UserRole(Base):
