@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from tests import factories
+from tests.checksum import checksum
 from tests.factories import BORIS, car_type, kyiv, service
-from tests.integration.test_policy import fingerprint
 from tests.integration.test_public import alternatives, html, times
 from tirefit import create_app, limits
 from tirefit.booking.links import find_by_token, renew_link
@@ -89,9 +89,9 @@ def test_without_the_key_nobody_learns_whether_there_is_such_a_booking(app, anna
 
 @pytest.mark.parametrize("page", ["move", "cancel", "restore", "late", "plate", "email", "link"])
 def test_without_the_key_nobody_changes_anything(app, anna, page):
-    before = fingerprint()
+    before = checksum()
     assert app.test_client().post(f"{anna}/{page}").status_code == 403
-    assert fingerprint() == before
+    assert checksum() == before
 
 
 def test_a_key_opens_its_own_booking_only(client, anna, station):
@@ -149,13 +149,13 @@ def test_twenty_prefetches_of_every_page_change_nothing(app, client, anna, token
         anna + page for page in ("", "?new=1", "?done=moved", "/move", "/move?edit=1", "/move/calendar", "/cancel")
     ]
     pages += [f"{anna}/move?at=2026-11-03T11:00%2B02:00", f"{anna}/calendar.ics"]
-    before = fingerprint()
+    before = checksum()
     for _ in range(10):
         for page in pages:
             for method in ("GET", "HEAD"):
                 assert client.open(page, method=method, headers={"Purpose": "prefetch"}).status_code in (200, 303)
                 app.test_client().open(page, method=method, headers={"User-Agent": "BingPreview/1.0b"})
-    assert fingerprint() == before
+    assert checksum() == before
 
 
 # --- moving
@@ -261,9 +261,9 @@ def test_her_own_time_is_no_alternative(client, anna, station):
     ],
 )
 def test_what_makes_no_sense_moves_nothing(client, anna, sent):
-    before = fingerprint()
+    before = checksum()
     assert client.post(f"{anna}/move", data=sent).status_code in (409, 422)
-    assert fingerprint() == before
+    assert checksum() == before
 
 
 def test_whoever_looks_at_an_old_page_is_told_and_loses_nothing(client, anna, station, token):

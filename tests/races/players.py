@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -78,6 +79,8 @@ def together(orders: Mapping[Player, Order]) -> dict[Player, Any]:
 
 def play() -> None:
     """What a player's process does: one order a line, until there are no more."""
+    from sqlalchemy import Engine, event
+
     from tests import factories
     from tirefit import create_app
     from tirefit.booking import commands, record
@@ -91,6 +94,14 @@ def play() -> None:
     if WITH_ONE_POST_LOCKED in sys.argv:
         commands.load_for_change = lambda booking_id, all_posts: record.load_for_change(booking_id)
 
+        @event.listens_for(Engine, "before_cursor_execute")
+        def wait_for_the_others(connection, cursor, statement, *rest):
+            """The danger lasts some microseconds: everybody writes when the clock ticks."""
+            if statement.startswith("UPDATE reservations"):
+                tick = time.time() // 0.02 + 2
+                while time.time() // 0.02 < tick:
+                    pass
+
     def hold(point, at, minutes, token):
         start = datetime.fromisoformat(at)
         return reservations.reserve_slot_temporarily(point, start, minutes, token).reservation_id
@@ -99,7 +110,9 @@ def play() -> None:
         start = datetime.fromisoformat(at)
         return create_booking(point, services, car, factories.ANNA, token=token, starts_at=start).reservation_id
 
-    def move(booking, by, at, post):
+    def move(booking, by, at, post, begin):
+        while time.time() < begin:  # nobody is later than the others by the time that orders take
+            pass
         start = datetime.fromisoformat(at)
         return reschedule_booking(booking, actor=by, starts_at=start, post_number=post).reservation_id
 

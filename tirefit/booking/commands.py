@@ -15,12 +15,12 @@ from sqlalchemy import func, select
 from tirefit import clock, limits
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, agreed, calculate_booking_duration
-from tirefit.booking.links import find_by_token, write_link
+from tirefit.booking.links import write_link
 from tirefit.booking.record import end_problem, load_for_change, record, require_version
 from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
-from tirefit.models import LIVE, Booking, BookingService, ServicePoint, ServicePost
+from tirefit.models import LIVE, Booking, BookingLink, BookingService, ServicePoint, ServicePost
 from tirefit.notifications import outbox
 from tirefit.schedule import availability, reservations
 from tirefit.schedule.availability import available_at_time
@@ -77,8 +77,9 @@ def create_booking(
         point_id, service_ids, car_type_id, asdict(customer), starts_at, post_number, wheel_inches, plate, notes
     )
     one_at_a_time(hash_of(token))
-    if (made_before := find_by_token(token)) is not None:  # a second tap has waited for the first
-        if made_before.request_hash not in (None, asked):
+    if (link := db.session.get(BookingLink, hash_of(token))) is not None:  # a second tap has waited for the first
+        made_before = db.session.get_one(Booking, link.booking_id)
+        if link.revoked_at is not None or made_before.request_hash not in (None, asked):
             raise KeyReused(number=made_before.number)
         return made_before
     one_at_a_time(f"{point_id} {customer.phone}")  # so that counting their bookings is counting all of them

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from tirefit import clock, revisions
 from tirefit.database import command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
-from tirefit.models import OVERLAP_GUARD, Reservation, ScheduleSlot, ServicePoint, ServicePost
+from tirefit.models import OVERLAP_GUARD, BookingLink, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import slots
 from tirefit.schedule.availability import A_DAY, ANYTHING, Needs, Reserved, available_at_time
 from tirefit.schedule.grid import Run, Span, a_stretch, gaps, is_covered
@@ -407,13 +407,8 @@ def _require_few_holds(origin: str | None) -> None:
 
 
 def _is_used(token: str) -> bool:
-    """Has this token become a booking's? (Its reservation keeps the hash for as long as the booking lives.)"""
-    return (
-        db.session.scalar(
-            select(Reservation.id).where(Reservation.token_hash == hash_of(token), Reservation.kind != "hold")
-        )
-        is not None
-    )
+    """Has this token become a booking's, whatever has become of that?"""
+    return db.session.scalar(select(BookingLink.token_hash).where(BookingLink.token_hash == hash_of(token))) is not None
 
 
 def _expiry(point: ServicePoint) -> datetime:

@@ -1,0 +1,67 @@
+"""Programs that read letters follow their links: HEAD and GET, again and again, under odd names. Whatever the letter is
+about, nothing may come of it.
+"""
+
+import re
+
+import pytest
+
+from tests import factories
+from tests.checksum import checksum
+from tests.factories import booking
+from tirefit.booking.states import USER
+from tirefit.booking.steps import cancel_booking
+from tirefit.database import command, db
+from tirefit.models import Booking
+from tirefit.notifications import letters, outbox
+from tirefit.notifications.outbox import KINDS
+
+SCANNERS = (
+    "",
+    "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; WOW64; Trident/6.0)",
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "Barracuda Sentinel (EE)",
+    "python-requests/2.31.0",
+    "curl/8.5.0",
+    "Wget/1.21",
+    "WhatsApp/2.23.20.0",
+    "TelegramBot (like TwitterBot)",
+    "\U0001f916".encode().decode("latin-1"),
+)
+
+
+@pytest.fixture
+def links(app):
+    """kind → the addresses in its letter, text and HTML, without the host."""
+    station = factories.station(cancel_cutoff_minutes=0)
+    live, gone = booking(station, "10:00").id, booking(station, "12:00").id
+    cancel_booking(gone, actor=USER)
+    write_every_kind(live, gone)
+    found = {}
+    while claimed := outbox.claim():
+        letter = letters.compose(claimed)
+        found[claimed.kind] = set(re.findall(r"https://tirefit\.test(/[^\s\"<>)]*)", letter.body + letter.html))
+    return found
+
+
+@command
+def write_every_kind(live, gone):
+    for kind, about in KINDS.items():
+        made = db.session.get_one(Booking, live if about.of_live_booking else gone)
+        outbox.write(kind, made, "anna@example.com", "ru")
+
+
+def test_twenty_visits_of_a_scanner_to_every_link_of_every_letter_change_nothing(app, links):
+    assert set(links) == set(KINDS)
+    before = checksum()
+    for kind, found in links.items():
+        assert found, f"{kind} has no link at all"
+        for link in found:
+            for name in SCANNERS:
+                for method in ("HEAD", "GET"):
+                    scanner = app.test_client()
+                    answer = scanner.open(
+                        link, method=method, headers={"User-Agent": name, "Purpose": "prefetch"}, follow_redirects=True
+                    )
+                    assert answer.status_code == 200, (kind, link, answer.status_code)
+            assert checksum() == before, f"a scanner has changed something through {link} of {kind}"
