@@ -4,6 +4,8 @@ A tap is a plain form; with JavaScript it leaves the page where it is. A refusal
 what happened above it.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from flask import Blueprint, abort, current_app, redirect, render_template, request, session, url_for
@@ -11,9 +13,8 @@ from flask.typing import ResponseReturnValue
 
 from tirefit import bays, i18n
 from tirefit.booking.at_the_gate import extend_visit, report_problem
-from tirefit.booking.states import BY_HAND
 from tirefit.booking.steps import transition_booking, undo_transition
-from tirefit.errors import BookingChanged, Problem, TooManyAttempts, WrongCode, WrongTransition
+from tirefit.errors import BookingChanged, Problem, TooManyAttempts, WrongCode
 from tirefit.models import PROBLEMS, BayDevice, Booking, ServicePoint, ServicePost
 from tirefit.web import htmx, load, policy, visitor
 from tirefit.web.forms.board import version_seen
@@ -71,51 +72,47 @@ def now(post: ServicePost) -> ResponseReturnValue:
     return _screen(post, template="bay/_screen.html" if htmx.asked() else "bay/screen.html")
 
 
+def _then_back(act: Callable[[ServicePost, Booking], object]) -> Callable[[ServicePost, str], ResponseReturnValue]:
+    """A tap on a booking: back to the screen when it is done, or the screen as it is now with why it was not."""
+
+    @wraps(act)
+    def view(post: ServicePost, number: str) -> ResponseReturnValue:
+        booking = _booking(post, number)
+        try:
+            act(post, booking)
+        except Problem as problem:
+            return _refused(post, number, problem)
+        return redirect(_address(post), 303)
+
+    return view
+
+
 @bp.post("/bay/<slug:slug>/<int:post_number>/bookings/<number>/transition")
 @policy.at_the_bay(load.bay)
-def transition(post: ServicePost, number: str) -> ResponseReturnValue:
-    booking = _booking(post, number)
-    event = request.form.get("event", "")
-    try:
-        if event not in BY_HAND:
-            raise WrongTransition(event=event, status=booking.status)
-        transition_booking(booking.id, event, **_tap(post, booking))
-    except Problem as problem:
-        return _refused(post, number, problem)
-    return redirect(_address(post), 303)
+@_then_back
+def transition(post: ServicePost, booking: Booking) -> None:
+    transition_booking(booking.id, request.form.get("event", ""), **_tap(post, booking))
 
 
 @bp.post("/bay/<slug:slug>/<int:post_number>/bookings/<number>/undo")
 @policy.at_the_bay(load.bay)
-def undo(post: ServicePost, number: str) -> ResponseReturnValue:
-    booking = _booking(post, number)
-    try:
-        undo_transition(booking.id, **_tap(post, booking))
-    except Problem as problem:
-        return _refused(post, number, problem)
-    return redirect(_address(post), 303)
+@_then_back
+def undo(post: ServicePost, booking: Booking) -> None:
+    undo_transition(booking.id, **_tap(post, booking))
 
 
 @bp.post("/bay/<slug:slug>/<int:post_number>/bookings/<number>/extend")
 @policy.at_the_bay(load.bay)
-def extend(post: ServicePost, number: str) -> ResponseReturnValue:
-    booking = _booking(post, number)
-    try:
-        extend_visit(booking.id, bays.MORE, **_tap(post, booking))
-    except Problem as problem:
-        return _refused(post, number, problem)
-    return redirect(_address(post), 303)
+@_then_back
+def extend(post: ServicePost, booking: Booking) -> None:
+    extend_visit(booking.id, bays.MORE, **_tap(post, booking))
 
 
 @bp.post("/bay/<slug:slug>/<int:post_number>/bookings/<number>/problem")
 @policy.at_the_bay(load.bay)
-def problem(post: ServicePost, number: str) -> ResponseReturnValue:
-    booking = _booking(post, number)
-    try:
-        report_problem(booking.id, request.form.get("problem", "-"), **_tap(post, booking))
-    except Problem as problem:
-        return _refused(post, number, problem)
-    return redirect(_address(post), 303)
+@_then_back
+def problem(post: ServicePost, booking: Booking) -> None:
+    report_problem(booking.id, request.form.get("problem", "-"), **_tap(post, booking))
 
 
 @bp.post("/bay/<slug:slug>/<int:post_number>/fitter")

@@ -3,7 +3,9 @@
 A refusal shows the day as it is now, with what happened above it: whoever tapped sees at once what somebody else did.
 """
 
+from collections.abc import Callable
 from datetime import date
+from functools import wraps
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, session, url_for
@@ -13,7 +15,7 @@ from tirefit import clock, revisions
 from tirefit.board import delay_of, history, load_day, place_before, revision_of
 from tirefit.booking.at_the_gate import lane
 from tirefit.booking.commands import reschedule_booking
-from tirefit.booking.states import BY_HAND, TRANSITIONS, USER, possible_events
+from tirefit.booking.states import TRANSITIONS, USER, possible_events
 from tirefit.booking.steps import (
     can_undo,
     cancel_booking,
@@ -23,7 +25,7 @@ from tirefit.booking.steps import (
     transition_booking,
     undo_transition,
 )
-from tirefit.errors import Problem, WrongTransition
+from tirefit.errors import Problem
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.windows import local_day
 from tirefit.web import gate_panels, htmx, load, policy
@@ -68,90 +70,83 @@ def grid(point: ServicePoint, day: date) -> ResponseReturnValue:
     return page(point, day, *_wanted(point), template=template)
 
 
+def _then_back(act: Callable[[Booking], None]) -> Callable[[Booking], ResponseReturnValue]:
+    """A tap on a booking: back to its day when it is done, or its day as it is now with why it was not."""
+
+    @wraps(act)
+    def view(booking: Booking) -> ResponseReturnValue:
+        try:
+            act(booking)
+        except Problem as problem:
+            return _refused(booking, problem)
+        return _back_to(booking)
+
+    return view
+
+
 @bp.post("/board/<slug:slug>/bookings/<number>/transition")
 @policy.staff_of(load.booking)
-def transition(booking: Booking) -> ResponseReturnValue:
+@_then_back
+def transition(booking: Booking) -> None:
     event = request.form.get("event", "")
-    try:
-        if event not in BY_HAND:
-            raise WrongTransition(event=event, status=booking.status)
-        transition_booking(booking.id, event, user_id=policy.my_id(), seen_version=version_seen())
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+    transition_booking(booking.id, event, user_id=policy.my_id(), seen_version=version_seen())
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/undo")
 @policy.staff_of(load.booking)
-def undo(booking: Booking) -> ResponseReturnValue:
-    try:
-        undo_transition(booking.id, user_id=policy.my_id(), seen_version=version_seen())
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+@_then_back
+def undo(booking: Booking) -> None:
+    undo_transition(booking.id, user_id=policy.my_id(), seen_version=version_seen())
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/cancel")
 @policy.staff_of(load.booking)
-def cancel(booking: Booking) -> ResponseReturnValue:
+@_then_back
+def cancel(booking: Booking) -> None:
     reason = (fit(request.form.get("reason", "")) or "")[:LONGEST_REASON]
-    try:
-        cancel_booking(booking.id, actor=USER, user_id=policy.my_id(), reason=reason, seen_version=version_seen())
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+    cancel_booking(booking.id, actor=USER, user_id=policy.my_id(), reason=reason, seen_version=version_seen())
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/restore")
 @policy.staff_of(load.booking)
-def restore(booking: Booking) -> ResponseReturnValue:
-    try:
-        restore_booking(booking.id, actor=USER, user_id=policy.my_id(), seen_version=version_seen())
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+@_then_back
+def restore(booking: Booking) -> None:
+    restore_booking(booking.id, actor=USER, user_id=policy.my_id(), seen_version=version_seen())
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/move")
 @policy.staff_of(load.booking)
-def move(booking: Booking) -> ResponseReturnValue:
+@_then_back
+def move(booking: Booking) -> None:
     form = PlaceForm()
     if not form.validate():
         abort(422)
-    try:
-        reschedule_booking(
-            booking.id,
-            actor=USER,
-            user_id=policy.my_id(),
-            starts_at=form.starts_at,
-            post_number=form.post_number,
-            seen_version=version_seen(),
-            tell_customer=form.tell_customer,
-        )
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+    reschedule_booking(
+        booking.id,
+        actor=USER,
+        user_id=policy.my_id(),
+        starts_at=form.starts_at,
+        post_number=form.post_number,
+        seen_version=version_seen(),
+        tell_customer=form.tell_customer,
+    )
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/phone")
 @policy.staff_of(load.booking)
-def phone(booking: Booking) -> ResponseReturnValue:
+@_then_back
+def phone(booking: Booking) -> None:
     """The whole number, shown to whoever asked until they open another booking."""
     show_phone(booking.id, user_id=policy.my_id())
     session["phone_of"] = booking.number
-    return _back_to(booking)
 
 
 @bp.post("/board/<slug:slug>/bookings/<number>/delay")
 @policy.staff_of(load.booking)
-def delay(booking: Booking) -> ResponseReturnValue:
-    minutes = delay_of(booking)
-    try:
-        if minutes:
-            tell_delay(booking.id, minutes, user_id=policy.my_id())
-    except Problem as problem:
-        return _refused(booking, problem)
-    return _back_to(booking)
+@_then_back
+def delay(booking: Booking) -> None:
+    if minutes := delay_of(booking):
+        tell_delay(booking.id, minutes, user_id=policy.my_id())
 
 
 def page(
@@ -165,6 +160,7 @@ def page(
     block: dict[str, Any] | None = None,
 ) -> str:
     """The board of a day with what is open beside it; `problem` says above it why the last tap did nothing."""
+    late = delay_of(booking) if booking else 0
     return render_template(
         template,
         point=point,
@@ -176,8 +172,8 @@ def page(
         events=possible_events(booking.status, USER) if booking else [],
         undo_until=can_undo(booking) if booking else None,
         verbs=VERBS,
-        delay=delay_of(booking) if booking else 0,
-        elsewhere=gate_panels.elsewhere(point, booking) if booking and delay_of(booking) else [],
+        delay=late,
+        elsewhere=gate_panels.elsewhere(point, booking) if booking and late else [],
         shows_phone=booking is not None and session.get("phone_of") == booking.number,
         back_to=place_before(booking) if booking else None,
         movable=MOVABLE,
