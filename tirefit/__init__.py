@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from tirefit import cli, config, i18n, jobs, web
+from tirefit import api, cli, config, i18n, jobs, web
 from tirefit.database import engine_options
 from tirefit.extensions import csrf, db, mail, migrate
 
@@ -39,5 +39,6 @@ def create_app(**overrides: Any) -> Flask:
     i18n.init_app(app)
     jobs.init_app(app)
     web.init_app(app)
+    api.init_app(app)
     cli.init_app(app)
     return app

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
+API = "/api/v1"  # where programs ask; nothing under it reads or writes a cookie
 
 DEFAULTS: dict[str, Any] = {
     "INSTANCE_PATH": str(ROOT / "instance"),  # where data lives when nothing else is said
@@ -30,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "MAIL_USE_TLS": False,
     "MAIL_USE_SSL": False,
     "MAIL_DEFAULT_SENDER": "TireFit <no-reply@localhost>",
+    "API_REQUESTS_PER_MINUTE": 600,  # of one network, or of one token
     "MAIL_TIMEOUT": 10,  # seconds; a letter's lease is longer than that
 }
 

@@ -224,6 +224,20 @@ class UnknownStation(Problem):
     status = 422
 
 
+class UnknownPerson(Problem):
+    """Nobody has an account with that address, or it has been closed."""
+
+    code = "unknown_person"
+    status = 422
+
+
+class TooManyRequests(Problem):
+    """More questions in a minute than one network (or one token) has. `facts["retry_after"]` is in seconds."""
+
+    code = "too_many_requests"
+    status = 429
+
+
 class TooManyAttempts(Problem):
     """Too many failed sign-ins or requests in a short time. `facts["retry_after"]` is in seconds."""
 

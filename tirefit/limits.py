@@ -1,6 +1,10 @@
-"""How often one network may ask for the same thing. Counted in the database, so it holds in every process."""
+"""How often one network may ask for the same thing. Counted in the database, so it holds in every process.
 
-from dataclasses import dataclass
+Only the throttle of the API is counted in memory: a question writes nothing, and costs a process nobody else's time.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select
@@ -38,3 +42,32 @@ def require_few(limit: Limit, subject: str) -> None:
     if count >= limit.most:
         raise TooManyAttempts(retry_after=max(1, int((first - since).total_seconds())))
     db.session.add(Attempt(kind=limit.kind, subject=subject, at=clock.now()))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What somebody may still ask in this minute."""
+
+    most: int
+    left: int
+    seconds: int  # until the next minute begins
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.left < 0
+
+
+@dataclass
+class Throttle:
+    """So many requests of one subject in a minute of the clock. Each process counts for itself."""
+
+    minute: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def count(self, subject: str, most: int) -> Allowance:
+        """One more of this subject; → what is left. Keeps nothing longer than the minute."""
+        now = int(clock.now().timestamp())
+        if self.minute != now // 60:
+            self.minute, self.asked = now // 60, Counter()
+        self.asked[subject] += 1
+        return Allowance(most, most - self.asked[subject], 60 - now % 60)

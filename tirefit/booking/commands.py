@@ -30,6 +30,7 @@ from tirefit.schedule.reservations import Hold, hash_of
 
 SPEAKABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, no 1/I
 NUMBER_LENGTH = 6
+BY_CUSTOMERS = ("online", "api")  # sources: the customer's own doing, on our pages or through a program
 TELL_FROM = timedelta(minutes=10)  # a station moves a booking by less than that without a letter
 
 
@@ -313,10 +314,10 @@ def write_booking(
         customer_phone=customer.phone,
         customer_email=customer.email,
         currency=visit.currency,
-        status="confirmed" if point.auto_confirm or source != "online" else "pending",
+        status="confirmed" if point.auto_confirm or source not in BY_CUSTOMERS else "pending",
         source=source,
         locale=locale,
-        consent_at=clock.now() if source == "online" else None,
+        consent_at=clock.now() if source in BY_CUSTOMERS else None,
         created_at=clock.now(),
         revision=1,
         version=0,  # its first trace makes it 1
@@ -337,7 +338,7 @@ def _write_lines(booking: Booking, visit: Breakdown) -> None:
 
 
 def _record_created(booking: Booking) -> None:
-    actor = states.CUSTOMER if booking.source == "online" else states.USER
+    actor = states.CUSTOMER if booking.source in BY_CUSTOMERS else states.USER
     trace = record(booking, "created", before={}, actor=actor)
     trace.after = {"status": booking.status}
 

@@ -119,6 +119,22 @@ def calculate_booking_duration(
     return visit if wheel_inches is None else on_wheels(visit, wheel_inches, wheel_surcharges(point))
 
 
+def minutes_anywhere(service_ids: Sequence[int], car_type_id: int) -> list[Line]:
+    """The same minutes where no station is named yet, and so without a price. Raises UnknownCarType, UnknownService."""
+    car_type = next((car for car in car_types() if car.id == car_type_id), None)
+    if car_type is None:
+        raise UnknownCarType()
+    wanted = list(dict.fromkeys(service_ids))
+    found = select(Service).where(Service.id.in_(wanted), Service.active).options(selectinload(Service.durations))
+    by_id = {service.id: service for service in db.session.scalars(found)}
+    if not wanted or len(wanted) > MOST_SERVICES:
+        raise UnknownService()
+    for service_id in wanted:
+        if service_id not in by_id:
+            raise UnknownService(service_id=service_id)
+    return [Line(id, by_id[id].names, by_id[id].duration_for_car_type(car_type), 0) for id in wanted]
+
+
 def agreed(booking: Booking) -> Breakdown:
     """A booking's visit as it was agreed, whatever the station asks today."""
     return Breakdown(

@@ -12,7 +12,7 @@ from tirefit.models.bookings import (
     WaitingVisit,
 )
 from tirefit.models.letters import Notification
-from tirefit.models.people import Attempt, LoginAttempt, User, UserRole, UserSession
+from tirefit.models.people import ApiToken, Attempt, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
     ExceptionWindow,
@@ -40,6 +40,7 @@ __all__ = [
     "OVERLAP_GUARD",
     "PROBLEMS",
     "STATUSES",
+    "ApiToken",
     "Attempt",
     "BayDevice",
     "BoardRevision",

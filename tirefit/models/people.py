@@ -75,3 +75,27 @@ class Attempt(Base):
     kind: Mapped[str]
     subject: Mapped[str]  # sha256 of the network or the address
     at: Mapped[datetime]
+
+
+class ApiToken(Base):
+    """How a program of a station's people is known. It may do what both it and its owner may; at one station, or at all
+    of the owner's.
+    """
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'manager', 'staff')", name="role"),
+        Index("ix_api_tokens_service_point_id", "service_point_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    hint: Mapped[str]  # its last signs: people tell their tokens apart by them
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    service_point_id: Mapped[int | None] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
+    role: Mapped[str]
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship()

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tirefit.database import Base
@@ -39,6 +39,9 @@ class ServicePoint(Base):
     cancel_cutoff_minutes: Mapped[int] = mapped_column(default=120, server_default="120")
     auto_confirm: Mapped[bool] = mapped_column(default=True, server_default="1")
     max_open_bookings_per_contact: Mapped[int] = mapped_column(default=3, server_default="3")
+
+    # Sites (https://example.com) that may show the booking pages in a frame, and ask the API from a browser.
+    web_origins: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
 
     slots_until: Mapped[date | None]  # offers have been generated up to and including this local day
 

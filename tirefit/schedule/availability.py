@@ -51,6 +51,7 @@ class Time:
     ends_at: datetime
     available_posts: int
     waste_minutes: int
+    post_number: int
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def as_times(found: Iterable[Run]) -> list[Time]:
     for run in found:
         by_start.setdefault(run.starts_at, []).append(run)
     return [
-        Time(start, (best := min(group, key=_choice)).ends_at, len(group), best.waste_minutes)
+        Time(start, (best := min(group, key=_choice)).ends_at, len(group), best.waste_minutes, best.post_number)
         for start, group in sorted(by_start.items())
     ]
 

@@ -29,7 +29,7 @@ from tirefit.models import (
 )
 from tirefit.schedule import grid
 from tirefit.schedule.availability import Reserved, live
-from tirefit.schedule.windows import Hours, Span, Week, day_span, local_day, opening_windows
+from tirefit.schedule.windows import Hours, Span, Week, day_span, local_day, local_windows, opening_windows
 
 SHORTEST, LONGEST = 5, 480  # minutes of a slot
 STATIONS_AT_ONCE = 20  # in one transaction of the rolling schedule: few commits, and no post locked for long
@@ -267,6 +267,11 @@ EXCEPTIONS = (
     .where(ScheduleException.service_point_id == bindparam("point_id"), ScheduleException.day >= bindparam("since"))
     .options(joinedload(ScheduleException.windows))
 )
+
+
+def is_working_day(point: ServicePoint, hours: Hours, day: date) -> bool:
+    """Is any post of the station open on that local day, whatever of it is still free?"""
+    return any(local_windows(hours, post.id, day) for post in point.posts if post.active)
 
 
 def as_week(template: ScheduleTemplate) -> Week:

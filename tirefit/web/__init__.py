@@ -5,6 +5,7 @@ from datetime import date
 from flask import Flask, abort, request
 from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
+from tirefit import config
 from tirefit.booking.commands import NUMBER_LENGTH, SPEAKABLE
 from tirefit.web import (
     account,
@@ -93,5 +94,7 @@ def init_app(app: Flask) -> None:
 
 def _take_forms_only() -> None:
     """Pages send forms, without files. FlaskForm would read JSON and files too, where views expect text."""
+    if request.path.startswith(f"{config.API}/"):
+        return  # programs send JSON (tirefit/api)
     if request.method == "POST" and (request.mimetype not in FORMS or request.files):
         abort(415)

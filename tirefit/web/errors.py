@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
-from tirefit.errors import Busy, Problem, TooManyAttempts
+from tirefit.errors import Busy, Problem, TooManyAttempts, TooManyRequests
 
 RETRY_AFTER_BUSY = 2  # seconds
 
@@ -29,7 +29,7 @@ def show_problem(problem: Problem) -> Answer:
 
 def when_again(problem: Problem) -> dict[str, str]:
     """The header that says when to come back, for a refusal that passes by itself."""
-    if not isinstance(problem, Busy | TooManyAttempts):
+    if not isinstance(problem, Busy | TooManyAttempts | TooManyRequests):
         return {}
     return {"Retry-After": str(problem.facts.get("retry_after", RETRY_AFTER_BUSY))}
 

@@ -2,6 +2,8 @@
 
 from flask import Flask, Response, current_app, request
 
+from tirefit import config
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -39,5 +41,6 @@ def _protect(response: Response) -> Response:
         response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}; includeSubDomains"
     if request.endpoint != "static" or response.status_code >= 400:  # a refusal speaks the reader's language
         response.headers.setdefault("Cache-Control", "no-store")  # Back never shows a time that is gone
-        response.vary.update(("HX-Request", "Cookie", "Accept-Language"))
+        is_page = not request.path.startswith(f"{config.API}/")
+        response.vary.update(("HX-Request", "Cookie", "Accept-Language") if is_page else ("Accept-Language",))
     return response
