@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager
 
 from tirefit import clock, revisions
 from tirefit.board import bookings_in, revision_of, state_of
@@ -91,11 +91,10 @@ def device_of(token: str) -> BayDevice | None:
     """The tablet whose cookie this is, with its post, its station and how often the station's day has changed: all
     that an unchanged screen asks for. None: it was never paired, or is cut off.
     """
-    station = joinedload(BayDevice.post).joinedload(ServicePost.service_point)
-    found = select(BayDevice).where(BayDevice.token_hash == hash_of(token), BayDevice.revoked_at.is_(None))
-    device = db.session.scalar(
-        found.options(station.joinedload(ServicePoint.board_revision)).execution_options(populate_existing=True)
-    )
+    found = select(BayDevice).join(BayDevice.post).join(ServicePost.service_point)
+    found = found.where(BayDevice.token_hash == hash_of(token), BayDevice.revoked_at.is_(None))
+    station = contains_eager(BayDevice.post).contains_eager(ServicePost.service_point)
+    device = db.session.scalar(revisions.with_revision(found, station))
     if device is not None and (device.last_seen_at is None or clock.now() >= device.last_seen_at + SEEN_EVERY):
         with suppress(Busy):  # the screen is worth more than the note that it was seen
             _note_visit(device.id)

@@ -145,9 +145,9 @@ class Day:
         return len(self.cards) - self.count("cancelled", "hold")
 
 
-def revision_of(counted: int, now: datetime) -> str:
-    """How often the station's day has changed, and which minute it is: lateness is told in minutes."""
-    return f"{counted}.{int(now.timestamp()) // 60}"
+def revision_of(seen: str, now: datetime) -> str:
+    """What has changed at the station, and which minute it is: lateness is told in minutes."""
+    return f"{seen}.{int(now.timestamp()) // 60}"
 
 
 def load_day(point: ServicePoint, day: date, moving: Booking | None = None) -> Day:

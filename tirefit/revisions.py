@@ -1,16 +1,23 @@
 """Whether what a station's screens show has changed since they last asked: one number per station.
 
 It grows with every command that touched the station's day, in that command's transaction and as the last thing in it:
-so the row, which everybody at the station writes, is locked for no longer than the commit takes.
+so the row, which everybody at the station writes, is locked for no longer than the commit takes. Holds do not touch it,
+for customers should not queue at it: the few that there are at a station are looked at beside it.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
-from sqlalchemy import update
+from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import joinedload, with_expression
+from sqlalchemy.orm.strategy_options import _AbstractLoad
 
+from tirefit import clock
 from tirefit.database import before_commit, db
-from tirefit.models import BoardRevision, ServicePoint
+from tirefit.models import BoardRevision, Reservation, ServicePoint
+
+E = TypeVar("E", bound=tuple[object, ...])
 
 
 def touch(point_id: int) -> None:
@@ -18,9 +25,21 @@ def touch(point_id: int) -> None:
     before_commit(_OneMore(point_id))
 
 
-def of_station(point: ServicePoint) -> int:
-    """How often the station's day had changed when it was read."""
-    return point.board_revision.revision if point.board_revision else 0
+def with_revision(statement: Select[E], path: _AbstractLoad | None = None) -> Select[E]:
+    """Read stations together with what `of_station` tells of them; `path` leads to the station from what is read."""
+    live = (Reservation.service_point_id == ServicePoint.id, Reservation.expires_at > clock.now())
+    newest, how_many = func.coalesce(func.max(Reservation.id), 0), func.count()
+    held = select(cast(newest, Text) + "-" + cast(how_many, Text)).where(*live).correlate(ServicePoint)
+    loading = path.joinedload if path else joinedload
+    seeing = path.with_expression if path else with_expression
+    return statement.options(
+        loading(ServicePoint.board_revision), seeing(ServicePoint.held, held.scalar_subquery())
+    ).execution_options(populate_existing=True)
+
+
+def of_station(point: ServicePoint) -> str:
+    """How often the station's day had changed when it was read, and which times were held."""
+    return f"{point.board_revision.revision if point.board_revision else 0}.{point.held}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tirefit.booking.steps import cancel_booking, report_late, transition_bookin
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleException
 from tirefit.schedule.changes import close_day, save_template, update_post
-from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
+from tirefit.schedule.reservations import new_token, release_reservation, reserve_slot_temporarily
 
 TODAY = date(2026, 11, 2)
 URL = "/board/zimnyaya-5/2026-11-02"
@@ -464,6 +464,23 @@ def test_a_screen_is_told_in_a_word_that_nothing_has_changed(station, board, sta
 
     assert (answer.status_code, answer.data) == (304, b"")
     assert len(seen) <= 2, seen
+
+
+def test_a_time_that_is_held_or_let_go_is_news_to_every_screen(station, board, at):
+    def holds(page):
+        return page.count("Оформляет")
+
+    nobody = board.get(URL).text
+    first, second = new_token(), new_token()
+    reserve_slot_temporarily(station.id, kyiv("10:00"), 30, first)
+    one = poll(board, nobody).text
+    reserve_slot_temporarily(station.id, kyiv("12:00"), 30, second)
+    two = poll(board, one).text
+    release_reservation(first)
+    again_one = poll(board, two).text
+
+    assert holds(nobody) < holds(one) < holds(two) > holds(again_one) == holds(one)
+    assert poll(board, again_one).status_code == 304
 
 
 def test_a_screen_gets_what_has_changed_and_keeps_what_is_open(station, board, at):

@@ -167,6 +167,13 @@ class Reservation(Base):
             postgresql_where=text("expires_at IS NOT NULL"),
             sqlite_where=text("expires_at IS NOT NULL"),
         ),
+        Index(  # the few holds of a station: its screens ask for them every few seconds
+            "ix_reservations_held",
+            "service_point_id",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL"),
+            sqlite_where=text("expires_at IS NOT NULL"),
+        ),
         Index(  # the other time that a browser holds, freed when it wins a new one
             "ix_reservations_holder",
             "holder",

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, query_expression, relationship
 
 from tirefit.database import Base
 
@@ -49,6 +49,7 @@ class ServicePoint(Base):
         back_populates="service_point", order_by="ServicePost.post_number", passive_deletes="all"
     )
     board_revision: Mapped["BoardRevision | None"] = relationship(viewonly=True)
+    held: Mapped[str | None] = query_expression()  # which times customers hold; see revisions.with_revision
 
 
 class ServicePost(Base):

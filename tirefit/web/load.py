@@ -2,8 +2,9 @@
 
 from flask import request
 from sqlalchemy import select
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy.orm import contains_eager
 
+from tirefit import revisions
 from tirefit.database import db
 from tirefit.models import BayDevice, Booking, Reservation, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.web import policy
@@ -19,8 +20,7 @@ def point_with_revision(slug: str) -> ServicePoint | None:
     """The same with the number that tells whether its day has changed: one statement, for screens that ask often."""
     if not slug.isprintable():
         return None
-    found = select(ServicePoint).where(ServicePoint.slug == slug).options(joinedload(ServicePoint.board_revision))
-    return db.session.scalar(found)
+    return db.session.scalar(revisions.with_revision(select(ServicePoint).where(ServicePoint.slug == slug)))
 
 
 def asked_point() -> ServicePoint | None:
@@ -38,9 +38,8 @@ def bay(slug: str, post_number: int) -> ServicePost | None:
     if not slug.isprintable():
         return None
     of_station = select(ServicePost).join(ServicePost.service_point)
-    whole = of_station.options(contains_eager(ServicePost.service_point).joinedload(ServicePoint.board_revision))
-    found = whole.where(ServicePoint.slug == slug, ServicePost.post_number == post_number)
-    return db.session.scalar(found.execution_options(populate_existing=True))
+    found = of_station.where(ServicePoint.slug == slug, ServicePost.post_number == post_number)
+    return db.session.scalar(revisions.with_revision(found, contains_eager(ServicePost.service_point)))
 
 
 def device(device_id: int) -> BayDevice | None:
