@@ -17,7 +17,7 @@ from tirefit import clock
 from tirefit.database import before_commit, db
 from tirefit.models import BoardRevision, Reservation, ServicePoint
 
-E = TypeVar("E", bound=tuple[object, ...])
+E = TypeVar("E")
 
 
 def touch(point_id: int) -> None:

@@ -231,7 +231,7 @@ def test_it_is_big_enough_and_fits_in_every_state(arrive, station, language):
         tablet.go(f"/bay/{station.slug}/1{query}")
         page.evaluate(AXE)
         for width, height in VIEWS:
-            for theme in ("light", "dark"):
+            for theme in ("light", "dark") if language == "ru" else ("light",):  # colours know no language
                 page.set_viewport_size({"width": width, "height": height})
                 page.emulate_media(color_scheme=theme)
                 page.evaluate(TWO_FRAMES)

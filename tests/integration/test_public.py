@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import date, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,9 +30,10 @@ from tests.customer import (
 )
 from tests.factories import car_type, kyiv, service
 from tirefit.database import command, db
-from tirefit.models import Booking, BookingEvent, Notification, Reservation, ServicePoint
+from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleTemplate, ServicePoint
 from tirefit.schedule import reservations
-from tirefit.schedule.reservations import new_token
+from tirefit.schedule.changes import save_template
+from tirefit.schedule.reservations import block_time, new_token
 
 # --- the stations
 
@@ -102,6 +104,29 @@ def test_sunday_is_shut_and_leads_to_the_soonest_time(client, station):
     assert "В этот день свободного времени нет" in page.text
     assert times(page) == []
     assert soonest(page) == "2026-11-02T09:00+02:00"
+
+
+def test_a_closed_season_says_when_it_ends(app, client):
+    point = factories.station()
+    week = db.session.scalars(select(ScheduleTemplate.id)).one()
+    weekdays = [(day, 9 * 60, 18 * 60) for day in range(5)]
+    save_template(point.id, weekdays, name="Весна", template_id=week, valid_from=date(2027, 3, 1))
+
+    page = client.get(times_url())
+
+    assert "Станция сейчас закрыта. Откроется: понедельник, 1 марта." in page.text
+    assert "с этого дня: пятница, 19 февраля." in page.text  # ten days ahead can be booked
+
+
+def test_a_station_without_a_free_minute_says_so(client, station):
+    for post in station.posts:
+        for day in range(11):
+            opens = factories.kyiv("09:00") + timedelta(days=day)
+            block_time(station.id, post.id, opens, opens + timedelta(hours=9))
+
+    page = client.get(times_url())
+
+    assert "Свободного времени сейчас нет ни на один день" in page.text
 
 
 def test_the_day_opens_that_has_free_time(client, station, at):

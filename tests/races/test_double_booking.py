@@ -14,11 +14,11 @@ from sqlalchemy import create_engine, text
 
 from tests import factories
 from tests.factories import KYIV
-from tests.races.conftest import Answer, Customer, Station, all_at_once
+from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tirefit.database import WRITE
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
 
-CROWD, ROUNDS = 64, 20
+CROWD, ROUNDS = 64, 20 if TRIALS else 5
 TAPS = 16  # of one impatient customer
 ANNA = [("name", "Анна"), ("phone", "067 123 45 67")]
 HOLD = "/s/zimnyaya-5/hold"

@@ -3,7 +3,7 @@ schedule.availability; where that offers a post, there is no reason here, and th
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from tirefit import clock
 from tirefit.errors import (
@@ -30,7 +30,10 @@ from tirefit.schedule.availability import (
     load_slots,
 )
 from tirefit.schedule.grid import Run, Span, runs
-from tirefit.schedule.windows import day_span
+from tirefit.schedule.slots import load_hours
+from tirefit.schedule.windows import day_span, local_day, local_windows
+
+LONGEST_CLOSED_SEASON = 366  # days
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class PostAnswer:
     reason: str | None
     run: Run | None = None
     by: Reserved | None = None
+
+
+@dataclass(frozen=True)
+class Reopening:
+    """The first local day of a new season, and the one from which it is within the station's horizon."""
+
+    opens: date
+    bookable_from: date
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,20 @@ def why_not(point: ServicePoint, starts_at: datetime, minutes: int | None, needs
         _answer(post, starts_at, minutes, slots.get(post.service_post_id, []), taken.get(post.service_post_id, []))
         for post in abilities
     ]
+
+
+def reopening(point: ServicePoint) -> Reopening | None:
+    """When a closed station opens again; None while it is open on some day that can be booked, or stays closed for a
+    year by all its plans say."""
+    today = local_day(point.time_zone, clock.now())
+    hours = load_hours(point, since=today)
+    posts = [post.id for post in point.posts if post.active]
+    for ahead in range(LONGEST_CLOSED_SEASON + 1):
+        day = today + timedelta(days=ahead)
+        if any(local_windows(hours, post_id, day) for post_id in posts):
+            bookable_from = day - timedelta(days=point.horizon_days)
+            return Reopening(day, bookable_from) if bookable_from > today else None
+    return None
 
 
 def refusal(

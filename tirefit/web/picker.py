@@ -27,6 +27,7 @@ from tirefit.errors import (
 from tirefit.models import CarType, ServicePoint
 from tirefit.schedule import availability
 from tirefit.schedule.availability import Day, Time
+from tirefit.schedule.reasons import reopening
 from tirefit.schedule.reservations import new_token
 from tirefit.schedule.windows import local_day, local_time
 from tirefit.web import filters
@@ -164,6 +165,7 @@ def times(point: ServicePoint, visit: Breakdown, wanted_day: str | None) -> dict
     strip = availability.days(point, strip_start, count, visit.total_minutes, visit.needs)
     current = strip[(day - strip_start).days]
     return {
+        "season": None if soonest else reopening(point),
         "strip": strip,
         "current": current,
         "parts": parts_of(point, current),
