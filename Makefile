@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 TESTS ?= tests
+# one more than there are cores, for some tests wait for a browser or for a letter; at most five
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( cores < 4 ? cores + 1 : 5 )))
 
 .PHONY: help run test check bench e2e trials lock
 .DEFAULT_GOAL := help
@@ -15,7 +17,7 @@ run: $(VENV)/runs ## serve TireFit with demo data at http://127.0.0.1:5000 (anot
 	@TIREFIT_DEMO=$${TIREFIT_DEMO:-1} exec $(PY) -m flask --app app serve
 
 test: $(VENV)/tests ## every test, on SQLite and on PostgreSQL, with a real Valkey and a real SMTP server
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal $(TESTS)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(VENV)/tests ## formatting, types, templates, imports, translations, leaks
 	@scripts/check
