@@ -11,16 +11,16 @@ from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import select
 
-from tirefit import accounts, demo, jobs
+from tirefit import accounts, demo, jobs, tokens
 from tirefit.database import db
-from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, UnknownStation
+from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, UnknownPerson, UnknownStation
 from tirefit.jobs import periodic, runner
 from tirefit.models import OVERLAP_GUARD, ServicePoint, overlap_guard_is_there
 from tirefit.schedule.slots import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, generate_schedule, user, demo_):
+    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_):
         app.cli.add_command(command)
 
 
@@ -114,6 +114,27 @@ def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_pa
         unknown = ", ".join(problem.facts["slugs"]) or "none was named; use --station SLUG"
         raise click.ClickException(f"No such station: {unknown}.") from None
     click.echo(f"{email} can sign in at /login." if password else f"{email} can sign in at /login with {made}")
+
+
+@click.group()
+def token() -> None:
+    """Tokens: how programs of the station's people ask the API."""
+
+
+@token.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(["staff", "manager", "admin"]), default="manager", help="At most this much.")
+@click.option("--station", metavar="SLUG", help="Only there; without it, wherever EMAIL may.")
+@click.option("--name", default="", help="What it is for.")
+@with_appcontext
+def add_token(email: str, role: str, station: str | None, name: str) -> None:
+    """Give EMAIL's programs a token. It is shown only now, and may never do more than EMAIL may."""
+    try:
+        click.echo(tokens.add_token(email, role, station, name=name[: tokens.LONGEST_NAME]))
+    except UnknownPerson:
+        raise click.ClickException(f"Nobody signs in as {email}. Add them first: flask user add") from None
+    except UnknownStation:
+        raise click.ClickException(f"{email} has no station {station!r}.") from None
 
 
 @click.command("demo")

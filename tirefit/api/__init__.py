@@ -11,8 +11,11 @@ from tirefit.api import (
     bookings,
     catalogue,
     cors,
+    day,
+    posts,
     problems,
     reservations,
+    schedule,
     spec,
 )
 from tirefit.errors import TooManyRequests
@@ -43,7 +46,7 @@ def init_app(app: Flask) -> None:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     api = Api(app, spec_kwargs=spec.ABOUT)
     spec.describe_addresses(api)
-    for part in (catalogue, availability, reservations, bookings):
+    for part in (catalogue, availability, reservations, bookings, posts, schedule, day):
         csrf.exempt(part.bp)
         own = part.bp.url_prefix or ""
         api.register_blueprint(part.bp, url_prefix=config.API + own, name=f"api_{part.bp.name}")

@@ -182,7 +182,7 @@ def get_booking(token: str) -> Found:
 @bp.refuses(*BODY, "not_found", "too_late_to_change", "wrong_transition")
 def cancel(sent: Found, token: str) -> Found:
     """Give the time back. Cancelling twice is cancelling once."""
-    return own(steps.cancel_booking(_load(token).id, actor=CUSTOMER, reason=sent["reason"]), token)
+    return own(steps.cancel_booking(_load(token).id, actor=CUSTOMER, reason=sent.get("reason", "")), token)
 
 
 @bp.route("/<token:token>/reschedule", methods=["POST"])

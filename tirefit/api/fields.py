@@ -95,8 +95,8 @@ def asked_id(**kwargs: Any) -> Digits:
     return Digits(validate=between(1, LARGEST_ID), **kwargs)
 
 
-def row_ids(**kwargs: Any) -> fields.List[Any]:
-    return fields.List(row_id(), validate=validate.Length(1, 20, error="out_of_range"), **kwargs)
+def row_ids(least: int = 1, **kwargs: Any) -> fields.List[Any]:
+    return fields.List(row_id(), validate=validate.Length(least, 20, error="out_of_range"), **kwargs)
 
 
 def asked_ids(**kwargs: Any) -> Any:

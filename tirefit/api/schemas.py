@@ -373,7 +373,7 @@ class OwnBooking(Booking):
 
 
 class Cancelling(Sent):
-    reason = fields.String(validate=one_of(*CANCEL_REASONS), load_default="")
+    reason = fields.String(validate=one_of(*CANCEL_REASONS))
 
 
 class Rescheduling(Sent):
