@@ -260,6 +260,9 @@ def test_nothing_of_another_station_is_found_through_ones_own(client, station, m
 
     assert foreign.get("/posts/3").status_code == 404
     assert foreign.post(f"/bookings/{made.number}/transition", json={"event": "arrive"}).status_code == 404
-    assert foreign.get(f"/schedule_templates/{managers.get('/schedule_templates').json['items'][0]['id']}").status_code == 404
+    assert (
+        foreign.get(f"/schedule_templates/{managers.get('/schedule_templates').json['items'][0]['id']}").status_code
+        == 404
+    )
     assert foreign.delete(f"/blocks/{other.id}").status_code == 404
     cancel_booking(made.id, actor=USER)

@@ -22,6 +22,7 @@ from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
 AT_THE_BAY = "the tablet of the post, and people of the station"
+TOKENS = "programs with a token of the station"  # whose token opens what: test_api_station.py
 
 # Every route that is not open to the world or to whoever has a customer's link.
 CLOSED = {
@@ -65,6 +66,27 @@ CLOSED = {
     "bay.extend": AT_THE_BAY,
     "bay.problem": AT_THE_BAY,
     "bay.fitter": AT_THE_BAY,
+    "api_posts.list_posts": TOKENS,
+    "api_posts.create_post": TOKENS,
+    "api_posts.get_post": TOKENS,
+    "api_posts.update_post": TOKENS,
+    "api_posts.delete_post": TOKENS,
+    "api_schedule.list_templates": TOKENS,
+    "api_schedule.create_template": TOKENS,
+    "api_schedule.get_template": TOKENS,
+    "api_schedule.replace_template": TOKENS,
+    "api_schedule.delete_template": TOKENS,
+    "api_schedule.list_exceptions": TOKENS,
+    "api_schedule.get_exception": TOKENS,
+    "api_schedule.put_exception": TOKENS,
+    "api_schedule.delete_exception": TOKENS,
+    "api_schedule.generate": TOKENS,
+    "api_day.get_board": TOKENS,
+    "api_day.list_bookings": TOKENS,
+    "api_day.transition": TOKENS,
+    "api_day.create_block": TOKENS,
+    "api_day.delete_block": TOKENS,
+    "api_day.take_in": TOKENS,
     "tablets.devices": MANAGERS,
     "tablets.offer": MANAGERS,
     "tablets.disconnect": MANAGERS,
@@ -84,6 +106,8 @@ EXPECTED = {
     "tablet of another post": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
     "tablet elsewhere": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
 }
+for expected in EXPECTED.values():
+    expected[TOKENS] = 401  # a cookie is none
 
 
 @pytest.fixture
@@ -137,6 +161,7 @@ def things(station):
         "device_id": a_tablet_of(station.posts[1]).id,
         "key": "1",
         "service_point_id": station.id,
+        "block_id": 1,
         "date": date(2026, 11, 2),
         "filename": "tirefit.css",
         "hold": held.token,
@@ -168,7 +193,8 @@ def ask(app: Flask, user, endpoint: str, things: dict):
         client.set_cookie("tirefit-bay", bays.pair(bays.offer_code(user.id), new_token()))
     elif user:
         sign_in(client, user)
-    method = "POST" if "POST" in next(rule.methods for rule in rules(app) if rule.endpoint == endpoint) else "GET"
+    takes = next(rule.methods for rule in rules(app) if rule.endpoint == endpoint)
+    method = next(method for method in ("POST", "PUT", "PATCH", "DELETE", "GET") if method in takes)
     answer = client.open(address(app, endpoint, things, method), method=method)
     if answer.status_code in (302, 303) and answer.location.startswith("/login"):
         return SIGN_IN

@@ -19,7 +19,6 @@ from tirefit.api.times import iso
 from tirefit.booking import at_the_gate, steps
 from tirefit.booking.durations import calculate_booking_duration
 from tirefit.booking.states import BY_HAND, USER
-from tirefit.database import db
 from tirefit.errors import SlotTaken
 from tirefit.models import Booking, Reservation, ServicePoint
 from tirefit.schedule.reservations import block_time, unblock
@@ -47,7 +46,7 @@ def get_board(point: ServicePoint, date: date) -> Found:
         "date": date,
         "is_open": found.is_open,
         "reason": found.reason,
-        "load": found.load,
+        "load_percent": found.load,
         "revision": found.revision,
         "posts": [
             {
@@ -147,15 +146,15 @@ def delete_block(point: ServicePoint, block_id: int) -> None:
 @bp.refuses(*MINE, *BODY, "unknown_service", "unknown_car_type", "slot_taken")
 def take_in(sent: Found, point: ServicePoint) -> Found:
     """A car without a booking: the post that is named, else the first place today, else the lane."""
-    about = _about_car(point, sent)
-    job = (sent["service_ids"], sent["car_type_id"])
+    plate, phone = _car(point, sent)
+    job: tuple[list[int], int] = (sent["service_ids"], sent["car_type_id"])
     visit = calculate_booking_duration(*job, point)
     token, post_number, start = access.key_of_request(), sent.get("post_number"), sent.get("starts_at")
     if post_number is None:
         places = at_the_gate.first_places(point, visit.total_minutes, visit.needs)
         place = next((place for place in places if not place.is_outside), None)
         if place is None:
-            at_the_gate.let_wait(point.id, *job, nonce=token, **about)
+            at_the_gate.let_wait(point.id, *job, nonce=token, plate=plate, phone=phone)
             return {"waiting": True, "booking": None}
         post_number, start = place.post_number, place.starts_at
     elif post_number not in {post.post_number for post in point.posts}:
@@ -167,19 +166,20 @@ def take_in(sent: Found, point: ServicePoint) -> Found:
         starts_at=start or clock.now(),
         token=token,
         user_id=access.user_id(),
-        **about,
+        plate=plate,
+        phone=phone,
     )
     return {"waiting": False, "booking": _booking(made)}
 
 
-def _about_car(point: ServicePoint, sent: Found) -> dict[str, str]:
+def _car(point: ServicePoint, sent: Found) -> tuple[str, str]:
     plate = text.plate_of(sent["plate"])
     phone = text.phone_of(sent["phone"], point.country) if sent["phone"] else ""
     values = {"plate": plate, "phone": phone}
     wrong = [refused_field(name, f"{name}_invalid") for name, value in values.items() if value is None]
     if wrong or plate is None or phone is None:
         raise Invalid(errors=[each.facts["errors"][0] for each in wrong])
-    return {"plate": plate, "phone": phone}
+    return plate, phone
 
 
 def _card(point: ServicePoint, card: board.Card) -> Found:

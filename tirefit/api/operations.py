@@ -42,6 +42,9 @@ class Blueprint(flask_smorest.Blueprint):
     def response(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[View], View]:
         return cast(Callable[[View], View], super().response(status, schema, **options))
 
+    def alt_response(self, status: int, **options: Any) -> Callable[[View], View]:
+        return cast(Callable[[View], View], super().alt_response(status, **options))
+
     def refuses(self, *codes: str) -> Callable[[View], View]:
         """Document which refusals an operation knows, beside those that everything has."""
         by_status: dict[int, list[str]] = defaultdict(list)

@@ -226,7 +226,7 @@ class Board(Answer):
     date = fields.Date()
     is_open = fields.Boolean()
     reason = fields.String()
-    load = fields.Integer(metadata={"description": "Percent of the open time that is taken."})
+    load_percent = fields.Integer(metadata={"description": "Of the open time, how much is taken."})
     revision = fields.String()
     posts = fields.List(fields.Nested(BoardPost))
     attention = fields.List(fields.Nested(BoardAttention))
