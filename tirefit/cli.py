@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 import flask_migrate
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import select
 
-from tirefit import accounts, demo, jobs, tokens
+from tirefit import accounts, backup, demo, jobs, tokens
 from tirefit.database import db
 from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, UnknownPerson, UnknownStation
 from tirefit.jobs import periodic, runner
@@ -20,7 +22,7 @@ from tirefit.schedule.slots import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_):
+    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_, backup_, restore_):
         app.cli.add_command(command)
 
 
@@ -147,6 +149,44 @@ def demo_() -> None:
     _show(logins)
 
 
+@click.command("backup")
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@with_appcontext
+def backup_(target: Path | None) -> None:
+    """Copy the database while it is used. Without TARGET, into instance/backups; the newest 14 are kept there."""
+    url = db.engine.url
+    try:
+        if target is None:
+            target = backup.backup_by_itself(url, _backups(), "asked-for")
+        else:
+            backup.backup(url, target)
+    except backup.NoBackup as reason:
+        raise click.ClickException(str(reason)) from None
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB, examined and whole.")
+
+
+@click.command("restore")
+@click.argument("source", type=click.Path(dir_okay=False, path_type=Path))
+@with_appcontext
+def restore_(source: Path) -> None:
+    """Put a copy in the place of the database. TireFit must be stopped; what was there is kept beside it."""
+    instance = Path(current_app.config["INSTANCE_PATH"])
+    try:
+        with runner.only_one(instance, "restoring a backup"):
+            before = backup.restore(db.engine.url, source)
+            flask_migrate.upgrade()  # the copy may be of an older version
+    except runner.AlreadyRunning as where:
+        raise click.ClickException(f"stop TireFit first; it runs here: {where}") from None
+    except backup.NoBackup as reason:
+        raise click.ClickException(str(reason)) from None
+    kept = f" What was there before: {before}" if before else ""
+    click.echo(f"Restored from {source}.{kept}")
+
+
+def _backups() -> Path:
+    return Path(current_app.config["INSTANCE_PATH"], "backups")
+
+
 def _active_station(slug: str) -> int:
     point = db.session.scalar(select(ServicePoint).where(ServicePoint.slug == slug)) if slug.isprintable() else None
     if point is None:
@@ -165,6 +205,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _prepare_database() -> None:
+    _save_before_migrating()
     flask_migrate.upgrade()
     if not overlap_guard_is_there(db.session.connection()):
         raise runner.CannotStart(
@@ -173,6 +214,19 @@ def _prepare_database() -> None:
         )
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
+
+
+def _save_before_migrating() -> None:
+    """A new version changes the schema at its first start: keep the database as the old version left it."""
+    url = db.engine.url
+    with db.engine.connect() as connection:
+        known = set(MigrationContext.configure(connection).get_current_heads())
+    newest = set(ScriptDirectory(current_app.extensions["migrate"].directory).get_heads())
+    if url.get_backend_name() == "sqlite" and known and known != newest:
+        try:
+            click.echo(f"Before the migration: {backup.backup_by_itself(url, _backups(), 'before-migration')}")
+        except backup.NoBackup as reason:
+            raise runner.CannotStart(f"no backup before the migration: {reason}") from None
 
 
 def _show(logins: list[demo.Login]) -> None:

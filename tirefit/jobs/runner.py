@@ -116,7 +116,7 @@ def serve(instance: Path, port: int, redis_url: str | None, prepare: Callable[[]
     """
     url = f"http://127.0.0.1:{port}"
     stop = threading.Event()
-    with _only_one(instance, url), contextlib.ExitStack() as folders:
+    with only_one(instance, url), contextlib.ExitStack() as folders:
         _require_free(port)
         prepare()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -292,8 +292,11 @@ def _answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(instance: Path, url: str) -> Iterator[None]:
-    """Hold the instance folder. The kernel gives it back whatever happens to this process."""
+def only_one(instance: Path, what: str) -> Iterator[None]:
+    """Hold the instance folder, and say what for. The kernel gives it back whatever happens to this process.
+
+    Raises AlreadyRunning while another process holds it.
+    """
     with open(instance / "serve.lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -301,7 +304,7 @@ def _only_one(instance: Path, url: str) -> Iterator[None]:
             lock.seek(0)
             raise AlreadyRunning(lock.read().strip()) from None
         lock.truncate(0)
-        lock.write(f"{url} (process {os.getpid()})\n")
+        lock.write(f"{what} (process {os.getpid()})\n")
         lock.flush()
         yield
 
