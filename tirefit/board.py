@@ -5,9 +5,10 @@ together with the bookings, with one set of statements for a whole day.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import joinedload
@@ -241,17 +242,21 @@ class Trace:
     event: str
     actor: str
     name: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 def history(booking: Booking) -> list[Trace]:
     """What became of a booking, oldest first."""
     found = db.session.execute(
-        select(BookingEvent.at, BookingEvent.event, BookingEvent.actor, User.name)
+        select(
+            BookingEvent.at, BookingEvent.event, BookingEvent.actor, User.name, BookingEvent.before, BookingEvent.after
+        )
         .outerjoin(User, User.id == BookingEvent.user_id)
         .where(BookingEvent.booking_id == booking.id)
         .order_by(BookingEvent.id)
     )
-    return [Trace(at, event, actor, name or "") for at, event, actor, name in found]
+    return [Trace(at, event, actor, name or "", was, became) for at, event, actor, name, was, became in found]
 
 
 def delay_of(booking: Booking) -> int:

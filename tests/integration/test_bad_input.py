@@ -93,6 +93,8 @@ def test_no_address_with_a_wrong_part_finds_anything(client, town, olga, untouch
         *((f"/manage/{page}/{{}}{more}", NO_IDS) for page in ("posts", "templates") for more in ("", "/preview")),
         *((f"/manage/{page}?s={{}}", NO_IDS) for page in ("posts", "posts/new", "templates", "templates/days-off")),
         ("/board/{}/2026-11-02", stations),
+        *((f"/manage/{{}}/bookings{more}", stations) for more in ("", "/new", "/export.csv", f"/{number()}")),
+        *((f"/manage/zimnyaya-5/bookings/{{}}{more}", NO_IDS) for more in ("", "/cancel")),
         ("/board/zimnyaya-5/{}", [*NO_IDS, *NO_DAYS]),
         ("/board/zimnyaya-5/2026-11-02?b={}", NO_IDS),
         ("/manage/templates/days-off/{}/open", [*NO_IDS, *NO_DAYS]),
@@ -126,6 +128,12 @@ def test_things_of_another_station_do_not_exist(client, town, stranger, untouche
         *(f"/board/zimnyaya-5/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         *(f"/board/letnyaya-7/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         f"/board/letnyaya-7/2026-11-02?b={number()}",
+        *(f"/manage/zimnyaya-5/bookings{more}" for more in ("", "/new", "/export.csv", "/export.xlsx")),
+        *(
+            f"/manage/{own}/bookings/{number()}{more}"
+            for own in ("zimnyaya-5", "letnyaya-7")
+            for more in ("", "/cancel")
+        ),
     ]
     with untouched():
         for address in addresses:

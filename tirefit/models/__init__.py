@@ -4,6 +4,7 @@ one reservation while it lives."""
 from tirefit.models.bookings import (
     LIVE,
     PROBLEMS,
+    SOURCES,
     STATUSES,
     Booking,
     BookingEvent,
@@ -34,11 +35,13 @@ from tirefit.models.services import (
     WheelSurcharge,
 )
 from tirefit.models.stations import BayDevice, BoardRevision, PostCarType, PostService, ServicePoint, ServicePost
+from tirefit.models.words import BookingWord
 
 __all__ = [
     "LIVE",
     "OVERLAP_GUARD",
     "PROBLEMS",
+    "SOURCES",
     "STATUSES",
     "ApiToken",
     "Attempt",
@@ -48,6 +51,7 @@ __all__ = [
     "BookingEvent",
     "BookingLink",
     "BookingService",
+    "BookingWord",
     "CarType",
     "ExceptionWindow",
     "LoginAttempt",

@@ -13,6 +13,7 @@ from tirefit.web import (
     bay,
     board,
     city,
+    desk,
     dev,
     errors,
     filters,
@@ -85,7 +86,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage):
+    for audience in (public, city, ticket, account, board, gate, bay, manage, desk):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(health.bp)

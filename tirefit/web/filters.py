@@ -51,6 +51,9 @@ def init_app(app: Flask) -> None:
         route_link,
         sentence,
         money,
+        amount,
+        booking_state,
+        moment,
         minutes,
         duration,
         breakdown,
@@ -173,6 +176,23 @@ def money(amount: int, currency: str) -> str:
     digits = format_decimal(amount / 10**scale, "#,##0" if whole else f"#,##0.{'0' * scale}", locale=i18n.language())
     sign = SIGNS.get(currency, currency)
     return f"{sign}{digits}" if i18n.language() == "en" and len(sign) == 1 else f"{digits}{NBSP}{sign}"
+
+
+def amount(minor: int, currency: str) -> float:
+    """1450 or 1450.5: money as forms and files have it, without its sign."""
+    scale: int = 10 ** get_currency_precision(currency)
+    return minor // scale if minor % scale == 0 else minor / scale
+
+
+def moment(iso: str) -> datetime:
+    """A moment as traces keep it."""
+    return datetime.fromisoformat(iso)
+
+
+def booking_state(status: str) -> str:
+    """How a booking of that status looks, whatever the clock adds to it: a name that board/_words.html knows."""
+    same = {"confirmed": "booked", "in_progress": "work", "completed": "done", "no_show": "noshow"}
+    return "cancelled" if status.startswith("cancelled") else same.get(status, status)
 
 
 def minutes(count: int) -> str:

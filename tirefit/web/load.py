@@ -2,7 +2,7 @@
 
 from flask import request
 from sqlalchemy import select
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import contains_eager, joinedload
 
 from tirefit import revisions
 from tirefit.database import db
@@ -21,6 +21,14 @@ def point_with_revision(slug: str) -> ServicePoint | None:
     if not slug.isprintable():
         return None
     return db.session.scalar(revisions.with_revision(select(ServicePoint).where(ServicePoint.slug == slug)))
+
+
+def point_with_posts(slug: str) -> ServicePoint | None:
+    """The same with its posts: one statement, for lists of what stands on them."""
+    if not slug.isprintable():
+        return None
+    found = select(ServicePoint).where(ServicePoint.slug == slug).options(joinedload(ServicePoint.posts))
+    return db.session.scalars(found).unique().one_or_none()
 
 
 def asked_point() -> ServicePoint | None:
