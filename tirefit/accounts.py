@@ -18,7 +18,7 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
-from tirefit import clock
+from tirefit import audit, clock
 from tirefit.database import command, db
 from tirefit.errors import (
     Busy,
@@ -116,6 +116,10 @@ def write_user(
     )
     user.roles = [UserRole(role=role, service_point_id=point_id) for point_id in point_ids]
     db.session.add(user)
+    db.session.flush()
+    for point_id in point_ids:
+        given = {"email": email, "role": role}
+        audit.record("user_added", "user", user.id, label=user.name, point_id=point_id, after=given)
     return password
 
 

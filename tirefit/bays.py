@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import contains_eager
 
-from tirefit import clock, revisions
+from tirefit import audit, clock, revisions
 from tirefit.board import bookings_in, revision_of, state_of
 from tirefit.booking.at_the_gate import MINUTE, delays, expected_end
 from tirefit.booking.states import BY_HAND, USER, possible_events
@@ -57,7 +57,7 @@ SAID = (*BY_HAND, "undo", "extended", "problem", "problem_solved")  # what the s
 
 
 @command
-def offer_code(post_id: int) -> str:
+def offer_code(post_id: int, *, user_id: int | None = None) -> str:
     """A code that pairs one tablet with this post within ten minutes; told only now. An earlier one is void."""
     post = db.session.get_one(ServicePost, post_id)
     now = clock.now()
@@ -74,6 +74,7 @@ def offer_code(post_id: int) -> str:
             created_at=now,
         )
     )
+    _record("bay_offered", post.id, post.service_point_id, user_id)
     return code
 
 
@@ -111,11 +112,12 @@ def devices_of(point: ServicePoint) -> list[BayDevice]:
 
 
 @command
-def disconnect(device_id: int) -> None:
+def disconnect(device_id: int, *, user_id: int | None = None) -> None:
     """Cut a tablet off. What it asks for next is refused. Twice is once."""
     device = db.session.get(BayDevice, device_id, with_for_update=True)
     if device is not None and device.revoked_at is None:
         device.revoked_at = clock.now()
+        _record("bay_disconnected", device.service_post_id, device.service_point_id, user_id)
 
 
 def people_of(point: ServicePoint) -> list[User]:
@@ -140,7 +142,13 @@ def _pair(code: str) -> str:
     token = new_token()
     device.token_hash, device.code_hash, device.code_expires_at = hash_of(token), None, None
     device.paired_at = device.last_seen_at = clock.now()
+    _record("bay_paired", device.service_post_id, device.service_point_id)
     return token
+
+
+def _record(event: str, post_id: int, point_id: int, user_id: int | None = None) -> None:
+    number = db.session.get_one(ServicePost, post_id).post_number
+    audit.record(event, "bay", post_id, label=str(number), point_id=point_id, user_id=user_id)
 
 
 @command

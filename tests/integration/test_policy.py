@@ -97,6 +97,8 @@ CLOSED = {
     "tablets.devices": MANAGERS,
     "tablets.offer": MANAGERS,
     "tablets.disconnect": MANAGERS,
+    "journal.show": MANAGERS,
+    "journal.table": MANAGERS,
 }
 SEEN = {"user_sessions.last_seen_at"}
 OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link, policy.whoever_has_the_key}

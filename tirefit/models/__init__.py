@@ -1,6 +1,7 @@
 """The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has
 one reservation while it lives."""
 
+from tirefit.models.audit import AuditEntry
 from tirefit.models.bookings import (
     LIVE,
     PROBLEMS,
@@ -45,6 +46,7 @@ __all__ = [
     "STATUSES",
     "ApiToken",
     "Attempt",
+    "AuditEntry",
     "BayDevice",
     "BoardRevision",
     "Booking",

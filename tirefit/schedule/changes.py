@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tirefit import clock, revisions
+from tirefit import audit, clock, revisions
 from tirefit.database import command, db
 from tirefit.errors import (
     RunOutdated,
@@ -381,7 +381,33 @@ def _apply(
     )
     db.session.add(run)
     db.session.flush()
+    _leave_trace(run)
     return replace(done, run_id=run.id)
+
+
+def _leave_trace(run: ScheduleRun) -> None:
+    """The same change for the journal, in which people look for it."""
+    thing_id, label = run.subject.get(f"{run.kind}_id", ""), ""
+    state = run.after or run.before or {}
+    if run.kind == "post":
+        label = state["name"] or str(state["post_number"])
+    elif run.kind == "template":
+        label = state["name"]
+    else:
+        days = run.subject["days"]
+        thing_id, label = days[0], days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
+    was_there, is_there = (any(state.values()) if state else False for state in (run.before, run.after))
+    event = "changed" if was_there and is_there else "created" if is_there else "deleted"
+    audit.record(
+        f"{run.kind}_{event}",
+        run.kind,
+        thing_id,
+        label=label,
+        point_id=run.service_point_id,
+        user_id=run.user_id,
+        before=run.before,
+        after=run.after,
+    )
 
 
 def _preview(point: ServicePoint, hours: Hours) -> Difference:

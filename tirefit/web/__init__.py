@@ -20,9 +20,11 @@ from tirefit.web import (
     gate,
     headers,
     health,
+    journal,
     manage,
     policy,
     public,
+    sections,
     ticket,
 )
 
@@ -82,11 +84,12 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.before_request(_take_forms_only)
     policy.init_app(app)
+    sections.init_app(app)
     headers.init_app(app)
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage, desk):
+    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, journal):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(health.bp)

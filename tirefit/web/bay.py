@@ -137,13 +137,13 @@ def devices(point: ServicePoint) -> ResponseReturnValue:
 @policy.manager_of(load.post)
 def offer(post: ServicePost) -> ResponseReturnValue:
     """The code is in this answer and nowhere else: nobody finds it later."""
-    return _devices(post.service_point, post=post, code=bays.offer_code(post.id))
+    return _devices(post.service_point, post=post, code=bays.offer_code(post.id, user_id=policy.my_id()))
 
 
 @tablets.post("/<int:device_id>/disconnect")
 @policy.manager_of(load.device)
 def disconnect(device: BayDevice) -> ResponseReturnValue:
-    bays.disconnect(device.id)
+    bays.disconnect(device.id, user_id=policy.my_id())
     return redirect(url_for(".devices", s=device.post.service_point.slug), 303)
 
 

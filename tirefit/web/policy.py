@@ -153,6 +153,12 @@ def may_manage(point: ServicePoint) -> bool:
     return user is not None and accounts.is_at_least(accounts.role_at(user, point.id), "manager")
 
 
+def is_admin() -> bool:
+    """Does whoever is signed in answer for the whole network?"""
+    user = me()
+    return user is not None and any(held.role == "admin" for held in user.roles)
+
+
 def _role_at(load: Callable[..., Thing | None], needed: str) -> Policy:
     parts = tuple(inspect.signature(load).parameters)
 

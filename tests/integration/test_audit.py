@@ -1,0 +1,165 @@
+"""The journal: every change leaves its trace, in the transaction of the change, readable as a sentence."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+
+from tests.factories import booking, kyiv, sign_in, user
+from tirefit import audit, bays
+from tirefit.booking.commands import reschedule_booking
+from tirefit.booking.states import USER
+from tirefit.database import WRITE, command, db
+from tirefit.errors import PostNumberTaken
+from tirefit.models import AuditEntry, Booking, BookingEvent
+from tirefit.schedule import changes
+from tirefit.web import audit_words
+
+JOURNAL = "/manage/zimnyaya-5/audit"
+
+
+def lengthen(post, minutes, by):
+    changes.update_post(
+        post.id,
+        post_number=post.post_number,
+        slot_duration=minutes,
+        name="",
+        description="",
+        active=True,
+        user_id=by.id,
+    )
+
+
+def words_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+
+
+def test_a_change_leaves_who_what_and_only_what_differs(station, olga):
+    post = station.posts[1]
+    lengthen(post, 50, olga)
+
+    entry = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+
+    assert (entry.user_id, entry.service_point_id, entry.event, entry.thing_id) == (
+        olga.id,
+        station.id,
+        "post_changed",
+        str(post.id),
+    )
+    assert (entry.before, entry.after) == ({"slot_duration": 40}, {"slot_duration": 50})
+
+
+def test_what_changes_nothing_or_is_refused_leaves_no_trace(station, olga):
+    post = station.posts[1]
+    lengthen(post, 40, olga)
+    with pytest.raises(PostNumberTaken):
+        changes.create_post(station.id, post_number=2, slot_duration=30, user_id=olga.id)
+
+    assert not db.session.scalars(select(AuditEntry.id).where(AuditEntry.kind == "post")).all()
+
+
+def test_the_page_tells_changes_and_bookings_as_sentences(client, station, olga, at):
+    anna = booking(station, "12:00", plate="АА 1234 ВС")
+    at("09:24")
+    reschedule_booking(anna.id, actor=USER, starts_at=kyiv("14:00"), post_number=2, user_id=olga.id)
+    at("09:30")
+    lengthen(station.posts[0], 45, olga)
+    changes.close_day(station.id, kyiv("2026-11-20 12:00").date(), "Ремонт", user_id=olga.id)
+    bays.pair(bays.offer_code(station.posts[0].id, user_id=olga.id), "192.0.2.1")
+
+    page = sign_in(client, olga).get(JOURNAL)
+
+    words = words_of(page.text)
+    assert re.search(r"09:24 Ольга: запись АА 1234 ВС перенесена: 12:00, пост \d → 14:00, пост 2", words), words
+    assert "Ольга: пост «1» изменён: длительность слота 30 → 45" in words
+    assert "Ольга: особый день 2026-11-20 добавлен" in words
+    assert "Система: планшет подключён, пост 1" in words
+    assert "Клиент: новая запись АА 1234 ВС" in words
+    assert words.index("планшет подключён") < words.index("перенесена") < words.index("новая запись")
+
+
+def test_filters_are_in_the_address_and_the_file_has_the_same_lines(client, station, olga):
+    booking(station, "12:00", plate="=1+1")
+    lengthen(station.posts[0], 45, olga)
+    sign_in(client, olga)
+
+    assert "новая запись" not in client.get(f"{JOURNAL}?who={olga.id}").text
+    assert "изменён" not in client.get(f"{JOURNAL}?what=booking").text
+    only = client.get(f"{JOURNAL}?what=post&object={station.posts[0].id}").text
+    assert "изменён" in only and "новая запись" not in only
+    assert "Таких изменений нет" in client.get(f"{JOURNAL}?what=bay").text
+    for odd in (
+        "who=٣",
+        "who=-1",
+        "what=%00",
+        "object=x",
+        "after=x",
+        "after=99999999999-1",
+        "who=1e9&what=post&object=%FF",
+    ):
+        assert client.get(f"{JOURNAL}?{odd}").status_code == 200, odd
+    file = client.get(f"{JOURNAL}.csv?what=booking")
+    assert file.mimetype == "text/csv"
+    assert "новая запись =1+1" in file.text and ",=1" not in file.text
+
+
+def test_what_concerns_the_network_is_for_admins(client, station, olga):
+    admin = user("Админ", "admin@example.com", "admin")
+    note_for_the_network()
+
+    assert "Второй" not in sign_in(client, olga).get(JOURNAL).text
+    assert "Второй" in sign_in(client, admin).get(JOURNAL).text
+
+
+@command
+def note_for_the_network():
+    audit.record("user_added", "user", 7, label="Второй", point_id=None, after={"role": "admin"})
+
+
+def test_fifty_thousand_rows_take_six_statements_and_pages_lose_none(client, station, olga, statements):
+    fill(station, 50_000 - 1, olga)
+    sign_in(client, olga)
+    address, seen, pages = JOURNAL, [], 0
+
+    with statements() as sent:
+        client.get(JOURNAL)
+    while address and pages < 4:
+        page = client.get(address).text
+        seen += re.findall(r'href="/manage/posts/1">пост «(\d+)» изменён', page)
+        following = re.search(r'href="([^"]+)">Показать раньше', page)
+        address, pages = following and following[1].replace("&amp;", "&"), pages + 1
+
+    assert len(sent) <= 6
+    assert list(map(int, seen)) == list(range(49_998, 49_798, -1))
+
+
+def fill(station, count, who):
+    """Traces of both kinds, told apart by their numbers, all of one second."""
+    anna = booking(station, "12:00")
+    entry = {
+        "at": kyiv("09:00"), "user_id": who.id, "service_point_id": station.id, "event": "post_changed", "kind": "post",
+        "thing_id": "1", "before": {"slot_duration": 30}, "after": {"slot_duration": 40},
+    }  # fmt: skip
+    with db.engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        connection.execute(insert(AuditEntry), [entry | {"label": "0"}])
+        columns = "at, user_id, service_point_id, event, kind, thing_id, before, after"
+        numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count - 1})"
+        copied = f"SELECT {columns}, CAST(i AS TEXT) FROM n, audit_entries WHERE event = 'post_changed'"
+        statement = f"INSERT INTO audit_entries ({columns}, label) {numbers} {copied}"
+        connection.exec_driver_sql(statement)
+        booked = connection.execute(select(Booking.id)).scalar()
+        assert booked == anna.id
+        traces = [
+            {"booking_id": booked, "at": kyiv("09:00"), "actor": "system", "event": "undo", "before": {}, "after": {}}
+        ]
+        connection.execute(insert(BookingEvent), traces * 10)
+
+
+def test_every_event_that_is_recorded_has_words():
+    code = "".join(path.read_text() for path in Path("tirefit").rglob("*.py"))
+    recorded = set(re.findall(r'audit\.record\(\s*"(\w+)", "(\w+)"', code))
+
+    assert recorded
+    assert {event for event, _kind in recorded} <= set(audit_words.EVENTS)
+    assert {kind for _event, kind in recorded} <= set(audit_words.KINDS)
