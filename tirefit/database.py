@@ -15,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, Integer, MetaData, Text, TypeDecorator, event, text
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeEngine
 
@@ -30,6 +31,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 8
+# Connection lost, no room, shutting down, cancelled by the timeout, read-only; disks and files.
+POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "58")
+SQLITE_IS_AWAY = ("disk is full", "disk I/O error", "readonly database", "unable to open", "is locked")
 WRITE: Mapping[str, Any] = {"writes": True, "postgresql_readonly": False}
 READ: Mapping[str, Any] = {"writes": False, "postgresql_readonly": True}
 
@@ -171,6 +175,26 @@ def lost_to(error: DBAPIError, constraint: str) -> bool:
     if diagnostics is not None:
         return bool(diagnostics.constraint_name == constraint)
     return constraint in str(error.orig)
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Is the database away, full, closed for writing or too slow? Then nothing is wrong with what was asked of it, and
+    it may work again in a while.
+    """
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(POSTGRESQL_IS_AWAY)
+    words = str(error.orig)
+    from_psycopg = type(error.orig).__module__.startswith("psycopg")
+    return (
+        error.connection_invalidated
+        or (from_psycopg and isinstance(error, OperationalError))
+        or any(said in words for said in SQLITE_IS_AWAY)
+    )
 
 
 def _worth_another_try(error: DBAPIError) -> bool:

@@ -245,6 +245,13 @@ class TooManyAttempts(Problem):
     status = 429
 
 
+class OutOfReach(Problem):
+    """The database is away, full or closed for writing. Nothing was changed; it may work again in a while."""
+
+    code = "out_of_reach"
+    status = 503
+
+
 class Busy(Problem):
     """The database could not be written within the time a person waits. Nothing was changed."""
 

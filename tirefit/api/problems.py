@@ -4,7 +4,6 @@
 """
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +15,8 @@ from werkzeug.exceptions import HTTPException
 from tirefit import i18n
 from tirefit.api.times import local
 from tirefit.booking import placement
-from tirefit.errors import Problem
+from tirefit.database import is_out_of_reach
+from tirefit.errors import OutOfReach, Problem
 from tirefit.models import ServicePoint
 from tirefit.schedule.availability import Needs, Time
 from tirefit.web import errors
@@ -162,11 +162,13 @@ def show_status(error: HTTPException) -> Response:
 
 
 def show_failure(error: Exception) -> Response:
-    """Something of ours broke: the answer has nothing but a name under which the log has it."""
-    instance = secrets.token_hex(4)
-    current_app.logger.exception("failure %s: %s %s", instance, request.method, request.path)
-    if current_app.testing:
-        raise error
+    """Something of ours broke, or the database is away: the answer has a name under which the log has it."""
+    instance = errors.note_failure(error)
+    if is_out_of_reach(error):
+        away = OutOfReach()
+        answer = _answer(away.code, away.status, _words(away), instance=instance)
+        answer.headers["Retry-After"] = str(errors.RETRY_AFTER_AWAY)
+        return answer
     return _answer("failure", 500, _words(_named("failure", 500)), instance=instance)
 
 

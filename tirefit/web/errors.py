@@ -8,9 +8,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
-from tirefit.errors import Busy, Problem, TooManyAttempts, TooManyRequests
+from tirefit import paper
+from tirefit.database import is_out_of_reach
+from tirefit.errors import Busy, OutOfReach, Problem, TooManyAttempts, TooManyRequests
 
 RETRY_AFTER_BUSY = 2  # seconds
+RETRY_AFTER_AWAY = 30
 
 Answer = tuple[str, int, dict[str, str]]
 
@@ -48,13 +51,28 @@ def show_status(error: HTTPException) -> Response | Answer:
 
 
 def show_failure(error: Exception) -> Answer:
-    """Something of ours broke. The page asks the database for nothing; its code finds the error in the log."""
-    code = secrets.token_hex(4)
-    current_app.logger.exception("failure %s: %s %s", code, request.method, request.path)
-    if current_app.testing:
-        raise error
-    home = url_for("public.stations")
+    """Something of ours broke, or the database is away. The page asks the database for nothing; its code finds the
+    error in the log.
+    """
+    code, home = note_failure(error), url_for("public.stations")
+    away = is_out_of_reach(error)
+    if away:
+        slug = (request.view_args or {}).get("slug") or request.args.get("s")
+        page = render_template("errors/out_of_reach.html", phones=paper.phones(slug), code=code, onward=home, here=home)
+        return page, OutOfReach.status, {"Retry-After": str(RETRY_AFTER_AWAY)}
     return render_template("errors/status.html", status=500, code=code, onward=home, here=home), 500, {}
+
+
+def note_failure(error: Exception) -> str:
+    """Write a failure into the log; → the name under which it stands there. In tests a fault of ours is raised on."""
+    code = secrets.token_hex(4)
+    if is_out_of_reach(error):  # one line: the program is well, and there may be thousands of them
+        current_app.logger.error("database out of reach, %s: %s %s", code, request.method, request.path)
+    else:
+        current_app.logger.exception("failure %s: %s %s", code, request.method, request.path)
+        if current_app.testing:
+            raise error
+    return code
 
 
 def _ways_on() -> dict[str, str | None]:
