@@ -6,7 +6,9 @@ from tests.factories import ANNA, booking, car_type, kyiv, service, sign_in
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
+from tirefit.errors import Busy
 from tirefit.models import Booking, ServicePoint
+from tirefit.schedule import changes
 from tirefit.schedule.reservations import new_token
 
 API = "/api/v1"
@@ -266,6 +268,33 @@ def test_a_booking_that_cannot_be_is_refused(client, job, change, status, code, 
     assert answer.json.get("errors", [{}])[0].get("pointer") == where
     assert ("suggested_times" in answer.json) == (status == 409)
     assert db.session.scalar(db.select(db.func.count(Booking.id))) == 0
+
+
+def test_a_station_wants_notice_and_a_post_takes_what_it_can(client, station, job):
+    @command
+    def change():
+        db.session.get_one(ServicePoint, station.id).lead_minutes = 120
+
+    change()
+    for post in station.posts:
+        only_wheels_up_to_14 = changes.Abilities(largest_wheel=14)
+        about = {"post_number": post.post_number, "slot_duration": post.slot_duration, "name": "", "description": ""}
+        changes.update_post(post.id, **about, active=True, abilities=only_wheels_up_to_14)
+
+    soon = client.post(f"{API}/reservations", json=job | {"starts_at": TEN})
+    assert (soon.status_code, soon.json["code"], soon.json["lead_minutes"]) == (422, "too_soon", 120)
+    large = client.post(f"{API}/reservations", json=job | {"starts_at": TOMORROW, "wheel_inches": 20})
+    assert (large.status_code, large.json["code"]) == (409, "post_cannot_take_it")
+
+
+def test_a_busy_database_says_when_to_come_back(client, job, monkeypatch):
+    def too_many(*args, **kwargs):
+        raise Busy()
+
+    monkeypatch.setattr("tirefit.schedule.reservations.reserve_slot_temporarily", too_many)
+    answer = client.post(f"{API}/reservations", json=job | {"starts_at": TOMORROW})
+
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "2")
 
 
 def test_changes_come_too_late_or_from_the_wrong_state(client, station, at):

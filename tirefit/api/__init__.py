@@ -12,6 +12,7 @@ from tirefit.api import (
     catalogue,
     cors,
     day,
+    docs,
     posts,
     problems,
     reservations,
@@ -51,6 +52,7 @@ def init_app(app: Flask) -> None:
         own = part.bp.url_prefix or ""
         api.register_blueprint(part.bp, url_prefix=config.API + own, name=f"api_{part.bp.name}")
     app.register_blueprint(spec.bp)
+    app.register_blueprint(docs.bp)
     spec.finish(api, app)
 
 

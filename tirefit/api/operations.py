@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import flask_smorest
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 from sqlalchemy import Select, func, select
 
 from tirefit import errors
@@ -73,6 +73,9 @@ class FieldError(Answer):
 
 class Problem(Answer):
     """RFC 9457. `code` is for programs, `detail` for people; more facts may stand beside them."""
+
+    class Meta:
+        unknown = INCLUDE
 
     type = fields.String(metadata={"format": "uri"})
     title = fields.String()

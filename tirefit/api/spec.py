@@ -30,6 +30,17 @@ KEY_OF_REQUEST = {
     "schema": {"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[!-~]+$"},
 }
 
+# What stands in addresses, in the examples.
+PARTS = {
+    "service_point_id": 1,
+    "date": "2026-11-03",
+    "post_number": 2,
+    "template_id": 2,
+    "block_id": 7,
+    "token": "3rXk0yF2Qm6bT9uWc1LhZA",
+    "number": "K7M4QX",
+}
+
 
 @bp.get(f"{config.API}/openapi.json")
 @policy.public
@@ -91,7 +102,9 @@ def _give_examples(operation: dict[str, Any], example: dict[str, Any], base: str
     if "request" in example:
         operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] in example.get("query", {}):
+        if parameter["in"] == "path":
+            parameter["example"] = PARTS[parameter["name"]]
+        elif parameter["name"] in example.get("query", {}):
             parameter["example"] = example["query"][parameter["name"]]
     for status, answer in operation["responses"].items():
         content = answer.get("content", {})
