@@ -55,6 +55,13 @@ class ScheduleChanged(Problem):
     status = 409
 
 
+class ServicesChanged(Problem):
+    """Somebody has changed the same minutes or prices meanwhile. `facts["cells"]` says what they are now."""
+
+    code = "services_changed"
+    status = 409
+
+
 class RunOutdated(Problem):
     """What the run changed has been changed again since (or was undone already): it cannot simply be undone."""
 

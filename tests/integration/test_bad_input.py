@@ -94,6 +94,8 @@ def test_no_address_with_a_wrong_part_finds_anything(client, town, olga, untouch
         *((f"/manage/{page}?s={{}}", NO_IDS) for page in ("posts", "posts/new", "templates", "templates/days-off")),
         ("/board/{}/2026-11-02", stations),
         *((f"/manage/{{}}/bookings{more}", stations) for more in ("", "/new", "/export.csv", f"/{number()}")),
+        *((f"/manage/{{}}/services{more}", stations) for more in ("", "/new", "/starter", "/1/1")),
+        *((f"/manage/zimnyaya-5/services/{ids}", NO_IDS) for ids in ("1/{}", "{}/1")),
         *((f"/manage/zimnyaya-5/bookings/{{}}{more}", NO_IDS) for more in ("", "/cancel")),
         ("/board/zimnyaya-5/{}", [*NO_IDS, *NO_DAYS]),
         ("/board/zimnyaya-5/2026-11-02?b={}", NO_IDS),
@@ -128,6 +130,7 @@ def test_things_of_another_station_do_not_exist(client, town, stranger, untouche
         *(f"/board/zimnyaya-5/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         *(f"/board/letnyaya-7/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         f"/board/letnyaya-7/2026-11-02?b={number()}",
+        *(f"/manage/zimnyaya-5/services{more}" for more in ("", "/new", "/starter", "/car-types", "/1/1", "/1/drop")),
         *(f"/manage/zimnyaya-5/bookings{more}" for more in ("", "/new", "/export.csv", "/export.xlsx")),
         *(
             f"/manage/{own}/bookings/{number()}{more}"
@@ -298,9 +301,8 @@ def test_no_form_is_taken_without_its_token(client, town, olga, app, untouched, 
     mine = csrf_token(page)
     g.pop("csrf_token")  # the tests' own context outlives a request
     elsewhere = csrf_token(app.test_client().get(f"/s/zimnyaya-5?svc={service().id}&car={car_type().id}"))
-    guarded = {each for each in addresses_of(app, "POST") if not each.endswith("/reminders")}  # one click: RFC 8058
     with untouched():
-        for address in guarded:
+        for address in addresses_of(app, "POST"):
             for sent in (
                 {},
                 {"csrf_token": ""},
@@ -314,7 +316,7 @@ def test_no_form_is_taken_without_its_token(client, town, olga, app, untouched, 
             assert client.post(f"{address}?csrf_token={mine}").status_code == 400, address
             assert client.post(address, headers={"X-CSRFToken": elsewhere}).status_code == 400, address
             assert client.post(address, json={"csrf_token": mine}).status_code == 400, address
-    for address in guarded - {"/logout"}:  # it is the token that was missing
+    for address in set(addresses_of(app, "POST")) - {"/logout"}:  # it is the token that was missing
         assert client.post(address, data={"csrf_token": mine}).status_code != 400, address
 
 
@@ -605,7 +607,14 @@ def addresses_of(app, method: str) -> list[str]:
     """Every route that takes the method, with things in it that exist. Static files and the demo's mailbox apart."""
     parts = {"slug": "zimnyaya-5", "day": "2026-11-02", "number": number()}
     parts |= {"post_id": str(first(ServicePost).id), "template_id": str(first(ScheduleTemplate).id)}
-    parts |= {"waiting_id": "1", "reservation_id": "1", "device_id": "1", "post_number": "1"}
+    parts |= {
+        "waiting_id": "1",
+        "service_id": str(first(Service).id),
+        "car_type_id": str(car_type().id),
+        "reservation_id": "1",
+        "device_id": "1",
+        "post_number": "1",
+    }
     addresses = []
     for rule in app.url_map.iter_rules():
         is_a_page = not rule.endpoint.startswith(("static", "dev.", "api_"))  # what programs send: test_api.py

@@ -78,7 +78,7 @@ def offered_services(point: ServicePoint) -> list[OfferedService]:
     """What a station offers, in its own order; a service without a price for any car is not offered."""
     cars = car_types()
     prices = {
-        (price.service_id, price.car_type_id): price.amount
+        (price.service_id, price.car_type_id): price
         for price in db.session.scalars(select(ServicePrice).where(ServicePrice.service_point_id == point.id))
     }
     found = db.session.scalars(
@@ -92,9 +92,9 @@ def offered_services(point: ServicePoint) -> list[OfferedService]:
         OfferedService(
             service,
             {
-                car.id: (service.duration_for_car_type(car), prices[service.id, car.id])
+                car.id: (price.minutes or service.duration_for_car_type(car), price.amount)
                 for car in cars
-                if (service.id, car.id) in prices
+                if (price := prices.get((service.id, car.id))) is not None
             },
         )
         for service in found

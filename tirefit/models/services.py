@@ -78,12 +78,16 @@ class ServicePointService(Base):
 
 
 class ServicePrice(Base):
-    """What a service costs at a station on a type of car, in minor units. No price: not done on such a car."""
+    """What a service costs at a station on a type of car, in minor units. No price: not done on such a car.
+
+    `minutes` are the station's own; None: as long as the network says.
+    """
 
     __tablename__ = "service_prices"
     __table_args__ = (
         UniqueConstraint("service_point_id", "service_id", "car_type_id"),
         CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint("minutes BETWEEN 5 AND 480", name="minutes"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -91,6 +95,7 @@ class ServicePrice(Base):
     service_id: Mapped[int] = mapped_column(ForeignKey("services.id", ondelete="CASCADE"))
     car_type_id: Mapped[int] = mapped_column(ForeignKey("car_types.id", ondelete="CASCADE"))
     amount: Mapped[int]
+    minutes: Mapped[int | None]
 
 
 class WheelSurcharge(Base):

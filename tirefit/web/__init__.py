@@ -25,6 +25,7 @@ from tirefit.web import (
     policy,
     public,
     sections,
+    services,
     ticket,
 )
 
@@ -89,7 +90,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, journal):
+    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(health.bp)

@@ -19,6 +19,7 @@ KINDS = {
     "template": _l("Часы работы"),
     "exception": _l("Выходные и особые дни"),
     "bay": _l("Планшеты"),
+    "service": _l("Услуги и цены"),
     "user": _l("Сотрудники"),
 }
 
@@ -60,6 +61,11 @@ EVENTS = {
     "bay_offered": _l("выдан код для планшета, пост %(thing)s"),
     "bay_paired": _l("планшет подключён, пост %(thing)s"),
     "bay_disconnected": _l("планшет отключён, пост %(thing)s"),
+    "service_added": _l("услуга «%(thing)s» добавлена"),
+    "service_dropped": _l("услуга «%(thing)s» убрана"),
+    "prices_changed": _l("минуты и цены «%(thing)s» изменены"),
+    "starter_added": _l("взят обычный набор услуг"),
+    "car_type_added": _l("тип машины «%(thing)s» добавлен"),
     "user_added": _l("сотрудник %(thing)s добавлен"),
 }
 
