@@ -334,6 +334,7 @@ def _write_failed_letter(booking: Booking, at: datetime) -> None:
     db.session.add(
         Notification(
             booking_id=booking.id,
+            service_point_id=booking.service_point_id,
             revision=booking.revision,
             kind="booking_created",
             recipient=booking.customer_email,

@@ -115,12 +115,8 @@ def test_a_full_disk_refuses_what_is_new_and_shows_what_there_is(new_database, t
     with in_production(new_database("sqlite"), tmp_path) as app:
         with app.app_context():
             times = open_a_station()
-            sent = {
-                "s": "zimnyaya-5",
-                "svc": service().id,
-                "car": car_type().id,
-                "at": kyiv("2026-11-04 10:00").isoformat(),
-            }
+            wish = {"s": "zimnyaya-5", "svc": service().id, "car": car_type().id}
+            sent = CONTACTS | wish | {"at": kyiv("2026-11-04 10:00").isoformat()}
             db.engine.dispose()
             is_full, agreed = [True], []
 

@@ -14,6 +14,7 @@ from tirefit.booking.placement import check_availability, find_optimal_slot
 from tirefit.booking.states import AS_BEFORE, BY_HAND, CUSTOMER, TRANSITIONS, USER
 from tirefit.booking.steps import (
     cancel_booking,
+    confirm_coming,
     report_late,
     restore_booking,
     transition_booking,
@@ -418,6 +419,7 @@ ACTIONS = {
     "reschedule_by_customer": lambda id: reschedule_booking(id, actor=CUSTOMER, starts_at=kyiv("14:00")),
     "reschedule_by_station": lambda id: reschedule_booking(id, actor=USER, starts_at=kyiv("14:00")),
     "late": lambda id: report_late(id, 10),
+    "come": confirm_coming,
 }
 
 
@@ -441,6 +443,7 @@ DOORS = {
     "restore_by_customer": (CUSTOMER, "restore", {}),
     "restore_by_station": (USER, "restore", {}),
     "undo": (USER, "undo", {}),
+    "come": (CUSTOMER, "come", {}),
     "reschedule_by_customer": (CUSTOMER, "move", {"at": kyiv("14:00").isoformat()}),
     "reschedule_by_station": (USER, "move", {"place": f"2 {kyiv('14:00').isoformat()}"}),
     "late": (CUSTOMER, "late", {"minutes": "10"}),

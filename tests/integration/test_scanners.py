@@ -9,12 +9,14 @@ import pytest
 from tests import factories
 from tests.checksum import checksum
 from tests.factories import booking
+from tirefit import clock
 from tirefit.booking.states import USER
-from tirefit.booking.steps import cancel_booking
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
 from tirefit.models import Booking
 from tirefit.notifications import letters, outbox
-from tirefit.notifications.outbox import KINDS
+from tirefit.notifications.kinds import KINDS
+from tirefit.notifications.outbox import ClaimedLetter
 
 SCANNERS = (
     "",
@@ -34,21 +36,24 @@ SCANNERS = (
 def links(app):
     """kind → the addresses in its letter, text and HTML, without the host."""
     station = factories.station(cancel_cutoff_minutes=0)
-    live, gone = booking(station, "10:00").id, booking(station, "12:00").id
+    live, gone, done = (booking(station, time).id for time in ("10:00", "12:00", "14:00"))
     cancel_booking(gone, actor=USER)
-    write_every_kind(live, gone)
+    for event in ("start", "complete"):
+        transition_booking(done, event)
     found = {}
-    while claimed := outbox.claim():
-        letter = letters.compose(claimed)
-        found[claimed.kind] = set(re.findall(r"https://tirefit\.test(/[^\s\"<>)]*)", letter.body + letter.html))
+    for kind, about in KINDS.items():
+        made = live if about.of_live_booking else done if about.statuses == ("completed",) else gone
+        token = link_to(made) if about.to_customer else None
+        letter = letters.compose(
+            ClaimedLetter(1, kind, made, "anna@example.com", "ru", "0123abcd", "lease", clock.now(), token)
+        )
+        found[kind] = set(re.findall(r"https://tirefit\.test(/[^\s\"<>)]*)", letter.body + letter.html))
     return found
 
 
 @command
-def write_every_kind(live, gone):
-    for kind, about in KINDS.items():
-        made = db.session.get_one(Booking, live if about.of_live_booking else gone)
-        outbox.write(kind, made, "anna@example.com", "ru")
+def link_to(booking_id):
+    return outbox._new_link(db.session.get_one(Booking, booking_id), clock.now())
 
 
 def test_twenty_visits_of_a_scanner_to_every_link_of_every_letter_change_nothing(app, links):

@@ -42,6 +42,7 @@ TRANSITIONS = {
     "reschedule_by_customer": _by(CUSTOMER, "pending confirmed", None),
     "reschedule_by_station": _by(USER, "pending confirmed arrived", None),
     "late": _by(CUSTOMER, "pending confirmed", None),
+    "come": _by(CUSTOMER, "pending confirmed", None),
 }
 
 

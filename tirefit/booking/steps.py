@@ -150,6 +150,23 @@ def report_late(booking_id: int, minutes: int) -> Booking:
 
 
 @command
+def confirm_coming(booking_id: int) -> Booking:
+    """The customer says that they will come: the station's people see it. Said twice, it is said once.
+
+    Raises InThePast after the visit's time, WrongTransition when the car is there or the booking is over.
+    """
+    booking = load_for_change(booking_id)
+    states.require("come", booking.status, states.CUSTOMER)
+    if booking.ends_at <= clock.now():
+        raise InThePast()
+    if not booking.is_coming:
+        before = {"coming_revision": booking.coming_revision}
+        booking.coming_revision = booking.revision
+        record(booking, "come", before=before, actor=states.CUSTOMER)
+    return booking
+
+
+@command
 def show_phone(booking_id: int, *, user_id: int | None) -> None:
     """Somebody of the station looks at the whole number of a customer, and it is written down who."""
     booking = load_for_change(booking_id)

@@ -40,6 +40,9 @@ class Periodic:
 
 PERIODIC = (
     Periodic("drain_letters", every=60, queue=LETTERS),
+    Periodic("booking_reminders", every=60),
+    Periodic("daily_summaries", every=900),
+    Periodic("look_after_ourselves", every=300),
     Periodic("cleanup_expired_reservations", every=60),
     Periodic("rolling_schedule_generator", every=3600),
     Periodic("save_paper_copies", every=3600),

@@ -9,7 +9,7 @@ from flask import Flask, current_app, has_app_context
 from flask_mail import BadHeaderError
 
 from tirefit import paper
-from tirefit.notifications import delivery, letters, outbox
+from tirefit.notifications import alerts, delivery, letters, outbox, reminders, summaries
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule import reservations, slots
 
@@ -53,6 +53,27 @@ def drain_letters() -> int:
                 log.warning("The mail server cannot be used (%s); see letter %s", str(error).split()[0], letter.id)
                 break
     return sent
+
+
+@task
+def booking_reminders() -> int:
+    """Write the reminders and the thanks that have come due, and send them."""
+    return reminders.write_what_is_due()
+
+
+@task
+def daily_summaries() -> int:
+    """Tell the stations that have closed for today who comes tomorrow."""
+    return summaries.write_due_summaries()
+
+
+@task
+def look_after_ourselves() -> list[str]:
+    """Tell the admins when the installation as a whole does not do its work."""
+    found = alerts.write_alerts()
+    if found:
+        log.error("Something is wrong: %s. `flask doctor` tells more.", ", ".join(found))
+    return found
 
 
 @task

@@ -13,7 +13,7 @@ from tirefit.models.bookings import (
     BookingService,
     WaitingVisit,
 )
-from tirefit.models.letters import Notification
+from tirefit.models.letters import LetterStop, Notification
 from tirefit.models.people import ApiToken, Attempt, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
@@ -56,6 +56,7 @@ __all__ = [
     "BookingWord",
     "CarType",
     "ExceptionWindow",
+    "LetterStop",
     "LoginAttempt",
     "Notification",
     "PostCarType",

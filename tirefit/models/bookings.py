@@ -82,6 +82,7 @@ class Booking(Base):
     wheel_inches: Mapped[int | None]
     wheel_minutes: Mapped[int] = mapped_column(default=0, server_default="0")  # of total_duration, for large wheels
     late_minutes: Mapped[int | None]  # how late the customer says they will be
+    coming_revision: Mapped[int | None]  # the version of which the customer has said that they will come
     expected_end_at: Mapped[datetime | None]  # when the work will really be over, as the bay says
     problem: Mapped[str] = mapped_column(
         default="", server_default=""
@@ -91,6 +92,11 @@ class Booking(Base):
     # Grows with every change: whoever changes what somebody else has changed meanwhile is told so.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     request_hash: Mapped[str | None]  # of what was asked for: the same key with another body is not a retry
+
+    @property
+    def is_coming(self) -> bool:
+        """Has the customer said that they will come, at the time that it now is?"""
+        return self.coming_revision == self.revision
 
     service_point: Mapped[ServicePoint] = relationship(viewonly=True)
     post: Mapped[ServicePost] = relationship(viewonly=True)

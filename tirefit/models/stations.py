@@ -43,6 +43,11 @@ class ServicePoint(Base):
     # Sites (https://example.com) that may show the booking pages in a frame, and ask the API from a browser.
     web_origins: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
 
+    send_reminders: Mapped[bool] = mapped_column(default=True, server_default="1")  # the day before, two hours before
+    send_thanks: Mapped[bool] = mapped_column(default=True, server_default="1")  # an hour after the work is done
+    review_url: Mapped[str] = mapped_column(default="", server_default="")  # where thanks ask for a review, if anywhere
+    send_summary: Mapped[bool] = mapped_column(default=True, server_default="1")  # of tomorrow, when it closes
+
     slots_until: Mapped[date | None]  # offers have been generated up to and including this local day
 
     posts: Mapped[list["ServicePost"]] = relationship(

@@ -4,7 +4,7 @@ A letter speaks its reader's language and goes by the station's clock. Its HTML 
 is fetched from anywhere.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,46 +16,70 @@ from flask_mail import BadHeaderError, Message
 from sqlalchemy import select
 
 from tirefit.database import db
-from tirefit.models import Booking, BookingEvent
-from tirefit.notifications import calendar
-from tirefit.notifications.outbox import KINDS, ClaimedLetter
+from tirefit.models import Booking, BookingEvent, ServicePoint
+from tirefit.notifications import calendar, summaries
+from tirefit.notifications.kinds import KINDS
+from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule.windows import local_day
+
+AUTO = {"Auto-Submitted": "auto-generated"}
+NO_COST_TO_STOP = "List-Unsubscribe=One-Click"  # RFC 8058
 
 _inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
 
 def compose(letter: ClaimedLetter) -> Message:
-    """The letter as it would be read now: subject, text, HTML and a calendar file.
+    """The letter as it would be read now: subject, text, HTML and, about a visit, a calendar file.
 
     Its Message-ID is the row's own, the same at every attempt: should two copies arrive, a mailbox sees one letter.
     Raises BadHeaderError when an address or a name would break out of its line.
     """
-    booking, to_customer = db.session.get_one(Booking, letter.booking_id), KINDS[letter.kind].to_customer
-    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "host": _host(), "was": _was(booking)}
-    facts["delay_minutes"] = _delay_of(booking)
-    recipient, station = _line(letter.recipient), _line(booking.service_point.name)
-    station_address = _line(booking.service_point.email or "")
+    if letter.booking_id is not None:
+        return about_booking(letter, db.session.get_one(Booking, letter.booking_id))
     with force_locale(letter.locale):
-        facts["subject"] = _line(_part(letter.kind, "subject.txt", facts))
-        message = Message(
-            facts["subject"],
-            recipients=[recipient],
-            body=_part(letter.kind, "body.txt", facts),
-            html=_inliner.inline(_part(letter.kind, "body.html", facts)),
-            extra_headers={"Auto-Submitted": "auto-generated"},  # constants only: Flask-Mail does not look at them
-        )
-        file = calendar.booking_calendar(booking, for_station=not to_customer)
-        message.attach("tirefit.ics", calendar.CONTENT_TYPE, file)
-    message.msgId = f"<{letter.message_id}@{sender_domain()}>"
-    if to_customer:
+        if letter.kind == "daily_summary":
+            return _message(letter, _facts_of_day(letter))
+        return _message(letter, {"station": None, "cause": letter.facts or {}, "links": _own_links()})
+
+
+def about_booking(letter: ClaimedLetter, booking: Booking) -> Message:
+    """A letter about this booking, which for a sample need not be in the database."""
+    kind = KINDS[letter.kind]
+    station, reply_to = _line(booking.service_point.name), _line(booking.service_point.email or "")
+    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "was": _was(booking)}
+    facts["delay_minutes"] = _delay_of(booking)
+    with force_locale(letter.locale):
+        message = _message(letter, facts)
+        if letter.kind != "booking_completed":
+            file = calendar.booking_calendar(booking, for_station=not kind.to_customer)
+            message.attach("tirefit.ics", calendar.CONTENT_TYPE, file)
+    if kind.to_customer:
         message.sender = (station, parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
-        message.reply_to = station_address or None
+        message.reply_to = reply_to or None
+    if kind.may_be_stopped:
+        stop = {"List-Unsubscribe": f"<{facts['links']['stop']}>", "List-Unsubscribe-Post": NO_COST_TO_STOP}
+        message.extra_headers = AUTO | stop
     return message
 
 
 def sender_domain() -> str:
     """The domain we write from: of our Message-IDs, and what we call ourselves to the mail server."""
     return parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1].rpartition("@")[2] or "localhost"
+
+
+def _message(letter: ClaimedLetter, facts: dict[str, Any]) -> Message:
+    facts = facts | {"host": str(urlsplit(current_app.config["BASE_URL"]).netloc)}
+    recipient = _line(letter.recipient)
+    facts["subject"] = _line(_part(letter.kind, "subject.txt", facts))
+    message = Message(
+        facts["subject"],
+        recipients=[recipient],
+        body=_part(letter.kind, "body.txt", facts),
+        html=_inliner.inline(_part(letter.kind, "body.html", facts)),
+        extra_headers=dict(AUTO),  # constants and our own addresses only: Flask-Mail does not look at them
+    )
+    message.msgId = f"<{letter.message_id}@{sender_domain()}>"
+    return message
 
 
 def _part(kind: str, name: str, facts: dict[str, Any]) -> str:
@@ -83,16 +107,27 @@ def _delay_of(booking: Booking) -> int:
 def _links(booking: Booking, token: str | None) -> dict[str, str]:
     base, station = current_app.config["BASE_URL"], booking.service_point
     day = local_day(station.time_zone, booking.starts_at)
+    ticket = f"{base}/b/{token}"
     return {
-        "ticket": f"{base}/b/{token}",
-        "calendar": f"{base}/b/{token}/calendar.ics",
+        "ticket": ticket,
+        "calendar": f"{ticket}/calendar.ics",
+        "stop": f"{ticket}/reminders",
+        **{way: f"{ticket}?to={way}" for way in ("come", "late", "move", "cancel")},
         "station": f"{base}/s/{station.slug}",
         "board": f"{base}/board/{station.slug}/{day:%Y-%m-%d}?b={booking.number}",
     }
 
 
-def _host() -> str:
-    return str(urlsplit(current_app.config["BASE_URL"]).netloc)
+def _facts_of_day(letter: ClaimedLetter) -> dict[str, Any]:
+    station = db.session.get_one(ServicePoint, letter.service_point_id)
+    day = date.fromisoformat(letter.topic.rpartition(" ")[2])
+    board = f"{current_app.config['BASE_URL']}/board/{station.slug}/{day:%Y-%m-%d}"
+    return {"station": station, "links": {"board": board}, **summaries.of_day(station, day)}
+
+
+def _own_links() -> dict[str, str]:
+    base = current_app.config["BASE_URL"]
+    return {"mail": f"{base}/admin/mail", "queue": f"{base}/admin/queue"}
 
 
 def _line(text: str) -> str:

@@ -10,6 +10,7 @@ can say how it ended, so a sender that comes back late changes nothing. One that
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import blinker
 from sqlalchemy import ColumnElement, func, select, update
@@ -17,7 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tirefit import clock, revisions
 from tirefit.database import command, db, on_commit, one_at_a_time
-from tirefit.models import LIVE, Booking, BookingLink, Notification
+from tirefit.models import Booking, BookingLink, LetterStop, Notification
+from tirefit.notifications.kinds import KINDS, USEFUL_FOR
 from tirefit.schedule.reservations import hash_of, new_token
 
 LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
@@ -27,44 +29,31 @@ LONGEST_ERROR = 500
 MOST_LETTERS = ((5, timedelta(hours=1)), (10, timedelta(days=1)))  # to one customer's address
 TOO_MANY_LETTERS = "too many letters to this address"
 LINK_AGAIN_AFTER = timedelta(minutes=10)
+TOO_LATE = "not sent before the visit was over"
+STOPPED = "the customer wants no reminders"
 
 letters_written = blinker.Signal("A command that wrote letters has been committed: somebody may send them now.")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of letter: to whom it goes, and whether it makes sense only while the booking lives."""
-
-    to_customer: bool
-    of_live_booking: bool
-
-
-KINDS = {
-    "booking_created": Kind(to_customer=True, of_live_booking=True),
-    "booking_confirmed": Kind(to_customer=True, of_live_booking=True),
-    "booking_rescheduled": Kind(to_customer=True, of_live_booking=True),
-    "booking_cancelled": Kind(to_customer=True, of_live_booking=False),
-    "booking_delayed": Kind(to_customer=True, of_live_booking=True),
-    "booking_link": Kind(to_customer=True, of_live_booking=True),
-    "new_booking": Kind(to_customer=False, of_live_booking=True),
-    "booking_rescheduled_by_customer": Kind(to_customer=False, of_live_booking=True),
-    "booking_cancelled_by_customer": Kind(to_customer=False, of_live_booking=False),
-}
-
-
-@dataclass(frozen=True)
 class ClaimedLetter:
-    """A letter to send now. `token` opens the booking for the customer; it is nowhere else but in the letter."""
+    """A letter to send now. `token` opens the booking for the customer; it is nowhere else but in the letter.
+
+    One without a booking is about a topic: of a station, or with `facts` about the installation.
+    """
 
     id: int
     kind: str
-    booking_id: int
+    booking_id: int | None
     recipient: str
     locale: str
     message_id: str
     lease: str
     leased_until: datetime
     token: str | None
+    service_point_id: int | None = None
+    topic: str = ""
+    facts: dict[str, Any] | None = None
 
 
 def write(
@@ -73,25 +62,29 @@ def write(
     """Promise a letter about `booking` as it now is. Call it inside the command, after the change.
 
     One version of a booking gives one letter of a kind to one recipient: written twice, it still leaves once. A letter
-    that is `refused` for a reason does not leave, but the people of the station see that it did not.
+    that is `refused` for a reason does not leave, but the people of the station see that it did not; what is a mere
+    courtesy is dropped without bothering them.
     """
     db.session.flush()
-    now = clock.now()
-    values = {
-        "kind": kind,
-        "booking_id": booking.id,
-        "revision": booking.revision,
-        "recipient": recipient,
-        "locale": locale,
-        "message_id": secrets.token_hex(16),
-        "due_at": due_at or now,
-        "created_at": now,
-        "state": "failed" if refused else "pending",
-        "last_error": refused,
-    }
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    db.session.execute(insert(Notification).values(values).on_conflict_do_nothing())
-    on_commit(_announce)
+    known = KINDS.get(kind)
+    about = {"booking_id": booking.id, "revision": booking.revision, "service_point_id": booking.service_point_id}
+    state = "pending" if not refused else "cancelled" if known and known.may_be_stopped else "failed"
+    _insert(kind, recipient, locale, due_at, **about, state=state, last_error=refused)
+
+
+def write_topic(
+    kind: str,
+    topic: str,
+    recipient: str,
+    locale: str,
+    *,
+    service_point_id: int | None = None,
+    due_at: datetime | None = None,
+    facts: dict[str, Any] | None = None,
+) -> bool:
+    """Promise a letter that is about no booking. One topic gives one letter of a kind to a recipient; → was it new?"""
+    about = {"topic": topic, "revision": 0, "service_point_id": service_point_id, "facts": facts}
+    return _insert(kind, recipient, locale, due_at, **about)
 
 
 def write_booking_created(booking: Booking) -> None:
@@ -165,6 +158,21 @@ def supersede(booking: Booking) -> None:
     )
 
 
+def write_courtesy(kind: str, booking: Booking) -> None:
+    """Promise the customer a letter that has come due (see notifications.reminders)."""
+    due = KINDS[kind].due
+    assert due is not None, kind
+    _write_to_customer(kind, booking, due_at=due(booking))
+
+
+def is_stopped(booking: Booking) -> bool:
+    """Has the customer said that they want no reminders from this station?"""
+    if not booking.customer_email:
+        return False
+    key = {"service_point_id": booking.service_point_id, "email": booking.customer_email.lower()}
+    return db.session.get(LetterStop, key) is not None
+
+
 @command
 def claim() -> ClaimedLetter | None:
     """Take a letter that is due, for the length of a lease. Two senders never get the same one.
@@ -182,8 +190,22 @@ def claim() -> ClaimedLetter | None:
         .with_for_update(skip_locked=True)
     )
     while found := db.session.execute(due).first():
-        if letter := _lease(*found, now):
-            return letter
+        row, booking = found
+        if _may_leave(row, booking, now):
+            kind = KINDS.get(row.kind)
+            return _lease(row, now, _new_link(booking, now) if kind and kind.to_customer else None)
+    of_no_booking = (
+        select(Notification)
+        .where(Notification.booking_id.is_(None), *_is_due(now))
+        .order_by(Notification.attempts, Notification.due_at, Notification.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    while about_no_booking := db.session.scalar(of_no_booking):
+        if now < about_no_booking.created_at + USEFUL_FOR:
+            return _lease(about_no_booking, now, None)
+        _end(about_no_booking, "failed", TOO_LATE)
+        db.session.flush()
     return None
 
 
@@ -206,7 +228,7 @@ def retry_later(letter_id: int, lease: str, error: str) -> bool:
     if row is None:
         return False
     due_at = clock.now() + BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1]
-    if row.attempts >= MOST_ATTEMPTS or due_at >= row.booking.starts_at:
+    if row.attempts >= MOST_ATTEMPTS or due_at >= _retried_until(row):
         return _fail(letter_id, lease, error)
     return _finish(letter_id, lease, due_at=due_at, last_error=error[:LONGEST_ERROR])
 
@@ -264,15 +286,29 @@ def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _lease(row: Notification, booking: Booking, now: datetime) -> ClaimedLetter | None:
+def _may_leave(row: Notification, booking: Booking, now: datetime) -> bool:
+    """Is it still true, wanted and in time? If not, it is told in the row why it does not leave (or when it will)."""
     kind = KINDS.get(row.kind)
-    if row.revision != booking.revision or (kind and kind.of_live_booking and booking.status not in LIVE):
-        row.state, row.lease, row.leased_until = "cancelled", None, None
-        return None
-    if booking.ends_at <= now or row.attempts >= MOST_ATTEMPTS:
-        row.state, row.lease, row.leased_until = "failed", None, None
-        row.last_error = row.last_error or "not sent before the visit was over"
-        return None
+    if row.revision != booking.revision or (kind and booking.status not in kind.statuses):
+        _end(row, "cancelled")
+    elif now >= (kind.until(booking) if kind else booking.ends_at) or row.attempts >= MOST_ATTEMPTS:
+        in_vain = row.attempts or not (kind and kind.may_be_stopped)
+        _end(row, "failed" if in_vain else "cancelled", row.last_error or TOO_LATE)
+    elif kind and kind.may_be_stopped and is_stopped(booking):
+        _end(row, "cancelled", STOPPED)
+    elif kind and kind.due and not row.attempts and (due_at := kind.due(booking)) > now:
+        row.due_at = due_at  # the visit has been shifted without a word to the customer
+    else:
+        return True
+    db.session.flush()
+    return False
+
+
+def _end(row: Notification, state: str, error: str = "") -> None:
+    row.state, row.lease, row.leased_until, row.last_error = state, None, None, error or row.last_error
+
+
+def _lease(row: Notification, now: datetime, token: str | None) -> ClaimedLetter:
     row.attempts += 1
     row.lease, row.leased_until = secrets.token_hex(16), now + LEASE
     return ClaimedLetter(
@@ -284,8 +320,18 @@ def _lease(row: Notification, booking: Booking, now: datetime) -> ClaimedLetter 
         message_id=row.message_id,
         lease=row.lease,
         leased_until=row.leased_until,
-        token=_new_link(booking, now) if kind and kind.to_customer else None,
+        token=token,
+        service_point_id=row.service_point_id,
+        topic=row.topic,
+        facts=row.facts,
     )
+
+
+def _retried_until(row: Notification) -> datetime:
+    kind = KINDS.get(row.kind)
+    if row.booking is None:
+        return row.created_at + USEFUL_FOR
+    return kind.retried_until(row.booking) if kind else row.booking.starts_at
 
 
 def _new_link(booking: Booking, now: datetime) -> str:
@@ -314,17 +360,36 @@ def _finish(letter_id: int, lease: str, **values: object) -> bool:
     return finished.scalar() is not None
 
 
-def _write_to_customer(kind: str, booking: Booking) -> None:
+def _write_to_customer(kind: str, booking: Booking, due_at: datetime | None = None) -> None:
     """Nobody has proven that an address is theirs: it gets at most five letters an hour and ten a day."""
     if booking.customer_email:
         refused = TOO_MANY_LETTERS if _has_enough(booking.customer_email, clock.now()) else ""
-        write(kind, booking, booking.customer_email, booking.locale, refused=refused)
+        write(kind, booking, booking.customer_email, booking.locale, due_at, refused=refused)
 
 
 def _write_to_station(kind: str, booking: Booking) -> None:
     station = booking.service_point
     if station.email:
         write(kind, booking, station.email, station.locale)
+
+
+def _insert(kind: str, recipient: str, locale: str, due_at: datetime | None, **about: Any) -> bool:
+    """A row, if there is none of that name yet; → was it new?"""
+    now = clock.now()
+    values = {
+        "kind": kind,
+        "recipient": recipient,
+        "locale": locale,
+        "message_id": secrets.token_hex(16),
+        "due_at": due_at or now,
+        "created_at": now,
+        **about,
+    }
+    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
+    written = insert(Notification).values(values).on_conflict_do_nothing().returning(Notification.id)
+    is_new = db.session.execute(written).scalar() is not None
+    on_commit(_announce)
+    return is_new
 
 
 def _announce() -> None:

@@ -1,4 +1,5 @@
-"""What a customer does with a booking: look at it, move it, give it back and have it again, come late, name the car.
+"""What a customer does with a booking: look at it, say that they will come or how late, move it, give it back and have
+it again, name the car.
 
 The link of a letter is changed for a clean address (see tirefit/web/visitor.py); everything else lives there. Opening
 a page changes nothing: programs that read letters follow their links.
@@ -15,14 +16,19 @@ from tirefit.booking import states, steps
 from tirefit.booking.commands import set_plate
 from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
 from tirefit.errors import Busy, Problem, TooManyAttempts
+from tirefit.extensions import csrf
 from tirefit.models import Booking
 from tirefit.notifications import outbox
 from tirefit.notifications.calendar import booking_calendar
+from tirefit.notifications.reminders import allow_letters, stop_letters
 from tirefit.web import errors, load, pages, policy, remembered, ticket_move, visitor
 from tirefit.web.forms.public import EmailForm, PlateForm, as_id
 from tirefit.web.pages import Answer
 
 bp = Blueprint("ticket", __name__)
+
+# Where the links of a reminder lead to. Each is a page with a button: only that changes anything.
+WAYS = {"come": ".ask_to_come", "late": ".ask_to_come", "move": ".choose_time", "cancel": ".ask_to_cancel"}
 
 
 @bp.after_request
@@ -47,7 +53,8 @@ def show_refusal(problem: Problem) -> Answer | errors.Answer:
 def open_link(token: str) -> Answer:
     """The secret goes into a cookie, and the visitor on to the clean address."""
     booking = _find_booking(token)
-    answer = redirect(url_for(".show", number=booking.number, new=request.args.get("new")), 303)
+    page = WAYS.get(request.args.get("to", ""), ".show")
+    answer = redirect(url_for(page, number=booking.number, new=request.args.get("new")), 303)
     visitor.keep_key(answer, token, booking)
     return answer
 
@@ -57,6 +64,28 @@ def open_link(token: str) -> Answer:
 def calendar_link(token: str) -> Answer:
     """For calendar programs, which keep no cookies."""
     return _calendar(_find_booking(token))
+
+
+@bp.get("/b/<token:token>/reminders")
+@policy.customer
+def reminders(token: str) -> Answer:
+    """Where a reminder's "no more of these" leads to."""
+    return _reminders(token, _find_booking(token))
+
+
+@bp.post("/b/<token:token>/reminders")
+@policy.customer
+def choose_reminders(token: str) -> Answer:
+    """One click in a mail program (RFC 8058), or the button of the page above. The link itself is the right to it."""
+    booking = _find_booking(token)
+    change = allow_letters if request.form.get("reminders") == "on" else stop_letters
+    change(booking.id)
+    if "List-Unsubscribe" in request.form:  # such programs follow no redirect
+        return _reminders(token, booking)
+    return redirect(url_for(".reminders", token=token), 303)
+
+
+csrf.exempt(choose_reminders)  # mail programs have no session to forge
 
 
 @bp.get("/b/<number:number>")
@@ -139,6 +168,28 @@ def restore(booking: Booking) -> Answer:
 def late(booking: Booking) -> Answer:
     steps.report_late(booking.id, as_id(request.form.get("minutes", "")) or 0)
     return _back_to(booking)
+
+
+@bp.get("/b/<number:number>/come")
+@policy.ticket_holder
+def ask_to_come(booking: Booking) -> Answer:
+    """Will you come? In time, late, another day, not at all."""
+    if not steps.may_move(booking) or booking.is_coming:
+        return _back_to(booking)
+    return pages.show(
+        "ticket/come.html",
+        booking.service_point,
+        booking=booking,
+        late_choices=steps.LATE_CHOICES,
+        may_change=steps.may_still_change(booking),
+    )
+
+
+@bp.post("/b/<number:number>/come")
+@policy.ticket_holder
+def come(booking: Booking) -> Answer:
+    steps.confirm_coming(booking.id)
+    return _back_to(booking, done="coming")
 
 
 @bp.post("/b/<number:number>/email")
@@ -232,6 +283,19 @@ def _what_it_was(booking: Booking) -> dict[str, Any] | None:
     if last.event != "rescheduled":
         return None
     return last.before | {"starts_at": datetime.fromisoformat(last.before["starts_at"])}
+
+
+def _reminders(token: str, booking: Booking) -> Answer:
+    if not booking.customer_email:
+        return redirect(url_for(".open_link", token=token), 303)
+    return pages.show(
+        "ticket/reminders.html",
+        booking.service_point,
+        booking=booking,
+        is_stopped=outbox.is_stopped(booking),
+        here=url_for(".reminders", token=token),
+        token=token,
+    )
 
 
 def _find(form: EmailForm) -> str:
