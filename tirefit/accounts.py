@@ -97,12 +97,21 @@ def add_user(
 
 
 def write_user(
-    email: str, role: str, point_ids: Sequence[int | None], *, name: str = "", password: str = "", locale: str = "ru"
+    email: str,
+    role: str,
+    point_ids: Sequence[int | None],
+    *,
+    name: str = "",
+    password: str = "",
+    locale: str = "ru",
+    by_id: int | None = None,
 ) -> str:
-    """Inside a command: what `add_user` does, for stations known by id (an admin's is None)."""
+    """Inside a command: what `add_user` does, for stations known by id (an admin's is None).
+
+    `by_id` is who lets them in, for the journal.
+    """
     email, password = fold_email(email), _fold(password) or new_password()
-    if len(password) < SHORTEST_PASSWORD or not _is_password(password):
-        raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+    password_hash = hashed(password)
     if not _is_text(email) or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise EmailInvalid(email=email)
     if db.session.scalar(select(User.id).where(User.email == email)) is not None:
@@ -110,7 +119,7 @@ def write_user(
     user = User(
         email=email,
         name=name or email.partition("@")[0],
-        password_hash=_hasher.hash(password),
+        password_hash=password_hash,
         locale=locale,
         created_at=clock.now(),
     )
@@ -119,8 +128,25 @@ def write_user(
     db.session.flush()
     for point_id in point_ids:
         given = {"email": email, "role": role}
-        audit.record("user_added", "user", user.id, label=user.name, point_id=point_id, after=given)
+        audit.record("user_added", "user", user.id, label=user.name, point_id=point_id, user_id=by_id, after=given)
     return password
+
+
+def hashed(password: str) -> str:
+    """What is kept of a new password. Raises PasswordUnfit."""
+    password = _fold(password)
+    if len(password) < SHORTEST_PASSWORD or not _is_password(password):
+        raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+    return _hasher.hash(password)
+
+
+def is_password_of(user: User, password: str) -> bool:
+    return _matches(user.password_hash, _fold(password))
+
+
+def hash_of(token: str) -> str:
+    """What is kept of a token that a person's browser or letter has."""
+    return _hash(token)
 
 
 def role_at(user: User, point_id: int) -> str | None:
@@ -180,12 +206,16 @@ def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> str:
     db.session.execute(delete(LoginAttempt).where(LoginAttempt.subject == _subject("account", user.email)))
     db.session.execute(delete(UserSession).where(UserSession.created_at <= now - ABSOLUTE))
     db.session.add(UserSession(token_hash=_hash(token), user_id=user_id, created_at=now, last_seen_at=now))
+    user.last_seen_at = now
     return token
 
 
 @command
 def _note_visit(token_hash: str) -> None:
-    db.session.execute(update(UserSession).where(UserSession.token_hash == token_hash).values(last_seen_at=clock.now()))
+    now = clock.now()
+    mine = update(UserSession).where(UserSession.token_hash == token_hash).values(last_seen_at=now)
+    user_id = db.session.scalar(mine.returning(UserSession.user_id))
+    db.session.execute(update(User).where(User.id == user_id).values(last_seen_at=now))
 
 
 def _places(role: str, slugs: Sequence[str]) -> list[int | None]:

@@ -224,6 +224,41 @@ class PasswordUnfit(Problem):
     status = 422
 
 
+class LastAdmin(Problem):
+    """Somebody must be left who may do everything: the last admin stays one."""
+
+    code = "last_admin"
+    status = 409
+
+
+class NotYours(Problem):
+    """Who gives somebody rights has them: a manager makes no admins, and changes none."""
+
+    code = "not_yours"
+    status = 403
+
+
+class InvitationGone(Problem):
+    """The invitation was used, taken back, or is older than it may be."""
+
+    code = "invitation_gone"
+    status = 410
+
+
+class AlreadyFounded(Problem):
+    """The installation has people already: new ones are invited by them."""
+
+    code = "already_founded"
+    status = 409
+
+
+class SettingsChanged(Problem):
+    """Somebody else has saved the station's settings meanwhile. `facts["now"]` holds what is kept now."""
+
+    code = "settings_changed"
+    status = 409
+
+
 class UnknownStation(Problem):
     """A role needs the stations it is for, and all of them must exist."""
 

@@ -17,10 +17,13 @@ from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, UserRole
+from tirefit.people import invitation_of, invite
 from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
 from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
+ADMINS = "admins of the network"
+ANYBODY_HERE = "whoever is signed in, anywhere"
 AT_THE_BAY = "the tablet of the post, and people of the station"
 TOKENS = "programs with a token of the station"  # whose token opens what: test_api_station.py
 
@@ -106,21 +109,36 @@ CLOSED = {
     "tablets.disconnect": MANAGERS,
     "journal.show": MANAGERS,
     "journal.table": MANAGERS,
+    "staff.show": MANAGERS,
+    "staff.invite": MANAGERS,
+    "staff.withdraw": MANAGERS,
+    "staff.set_role": MANAGERS,
+    "staff.set_active": MANAGERS,
+    "staff.end_session": ADMINS,
+    "account.mine": ANYBODY_HERE,
+    "account.change_password": ANYBODY_HERE,
+    "account.end_session": ANYBODY_HERE,
 }
-SEEN = {"user_sessions.last_seen_at"}
+SEEN = {"user_sessions.last_seen_at", "users.last_seen_at"}
 OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link, policy.whoever_has_the_key}
 
 SIGN_IN, A_CODE, GOES_ON = "asked to sign in", "asked for a code", "goes on"
 EXPECTED = {
-    "nobody": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: A_CODE},
-    "staff": {PEOPLE: GOES_ON, MANAGERS: 403, AT_THE_BAY: GOES_ON},
-    "manager": {PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
-    "staff elsewhere": {PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
-    "manager elsewhere": {PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
-    "admin": {PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
-    "tablet": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: GOES_ON},
-    "tablet of another post": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
-    "tablet elsewhere": {PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
+    "nobody": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: A_CODE},
+    "staff": {ADMINS: 403, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: 403, AT_THE_BAY: GOES_ON},
+    "manager": {ADMINS: 403, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
+    "staff elsewhere": {ADMINS: 404, ANYBODY_HERE: GOES_ON, PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
+    "manager elsewhere": {ADMINS: 404, ANYBODY_HERE: GOES_ON, PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
+    "admin": {ADMINS: GOES_ON, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
+    "tablet": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: GOES_ON},
+    "tablet of another post": {
+        ADMINS: SIGN_IN,
+        ANYBODY_HERE: SIGN_IN,
+        PEOPLE: SIGN_IN,
+        MANAGERS: SIGN_IN,
+        AT_THE_BAY: 404,
+    },
+    "tablet elsewhere": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
 }
 for expected in EXPECTED.values():
     expected[TOKENS] = 401  # a cookie is none
@@ -161,6 +179,8 @@ def things(station):
     wanted = {"service_ids": [service().id], "car_type_id": car_type().id}
     held = reserve_slot_temporarily(station.id, kyiv("10:00"), 40, new_token(), wanted=wanted)
     token = new_token()
+    boss = factories.user("Начальник", "boss@example.com", "manager", station)
+    fitter = factories.user("Мастер", "fitter@example.com", "staff", station)
     return {
         "slug": station.slug,
         "s": station.slug,
@@ -174,6 +194,8 @@ def things(station):
         "waiting_id": waiting(station),
         "reservation_id": block_time(station.id, station.posts[0].id, kyiv("16:00"), kyiv("17:00")).reservation_ids[0],
         "post_number": station.posts[0].post_number,
+        "user_id": fitter.id,
+        "invitation_id": invitation_of(invite("new@example.com", "staff", station.id, by=boss.id)).id,
         "device_id": a_tablet_of(station.posts[1]).id,
         "service_id": service().id,
         "car_type_id": car_type().id,

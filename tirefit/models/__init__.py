@@ -1,7 +1,7 @@
 """The tables, by area. A station has posts; a post has slots (the offer) and reservations (the truth); a booking has
 one reservation while it lives."""
 
-from tirefit.models.audit import AuditEntry
+from tirefit.models.audit import AuditEntry, UsageCount
 from tirefit.models.bookings import (
     LIVE,
     PROBLEMS,
@@ -14,7 +14,7 @@ from tirefit.models.bookings import (
     WaitingVisit,
 )
 from tirefit.models.letters import LetterStop, Notification
-from tirefit.models.people import ApiToken, Attempt, LoginAttempt, User, UserRole, UserSession
+from tirefit.models.people import ApiToken, Attempt, Invitation, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
     ExceptionWindow,
@@ -56,6 +56,7 @@ __all__ = [
     "BookingWord",
     "CarType",
     "ExceptionWindow",
+    "Invitation",
     "LetterStop",
     "LoginAttempt",
     "Notification",
@@ -74,6 +75,7 @@ __all__ = [
     "ServicePointService",
     "ServicePost",
     "ServicePrice",
+    "UsageCount",
     "User",
     "UserRole",
     "UserSession",

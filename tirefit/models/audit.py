@@ -29,3 +29,14 @@ class AuditEntry(Base):
     label: Mapped[str]  # what the thing was called then
     before: Mapped[Any] = mapped_column(JSON)  # only what differs; null: it was not there
     after: Mapped[Any] = mapped_column(JSON)
+
+
+class UsageCount(Base):
+    """How often something happened to visitors of a station within an hour: looked, refused."""
+
+    __tablename__ = "usage_counts"
+
+    service_point_id: Mapped[int] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"), primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]

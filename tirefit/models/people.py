@@ -20,6 +20,7 @@ class User(Base):
     locale: Mapped[str] = mapped_column(default="ru", server_default="ru")
     active: Mapped[bool] = mapped_column(default=True, server_default="1")
     created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime | None]  # within minutes
 
     roles: Mapped[list["UserRole"]] = relationship(cascade="all, delete-orphan", lazy="selectin")
 
@@ -52,6 +53,26 @@ class UserSession(Base):
     last_seen_at: Mapped[datetime]
 
     user: Mapped[User] = relationship(lazy="joined")
+
+
+class Invitation(Base):
+    """Somebody may become one of the station's people by the link that only they were given. Used once, then gone."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'manager', 'staff')", name="role"),
+        CheckConstraint("(role = 'admin') = (service_point_id IS NULL)", name="admins_have_no_station"),
+        Index("ix_invitations_service_point_id", "service_point_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    role: Mapped[str]
+    service_point_id: Mapped[int | None] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    invited_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
 
 
 class LoginAttempt(Base):

@@ -47,6 +47,8 @@ class ServicePoint(Base):
     send_thanks: Mapped[bool] = mapped_column(default=True, server_default="1")  # an hour after the work is done
     review_url: Mapped[str] = mapped_column(default="", server_default="")  # where thanks ask for a review, if anywhere
     send_summary: Mapped[bool] = mapped_column(default=True, server_default="1")  # of tomorrow, when it closes
+    # Grows with every change of the settings: two people do not overwrite each other.
+    settings_revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
     slots_until: Mapped[date | None]  # offers have been generated up to and including this local day
 

@@ -26,6 +26,7 @@ from tirefit.web import (
     public,
     sections,
     services,
+    staff,
     ticket,
 )
 
@@ -90,7 +91,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal):
+    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal, staff):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(health.bp)

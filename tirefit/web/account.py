@@ -1,14 +1,15 @@
-"""Signing in and out."""
+"""Signing in and out, coming by an invitation, and what is one's own: the password, the open sessions."""
 
 import re
 
-from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
-from tirefit import accounts
-from tirefit.errors import Problem, TooManyAttempts, WrongCredentials
+from tirefit import accounts, i18n, people
+from tirefit.errors import EmailTaken, InvitationGone, Problem, TooManyAttempts, WrongCredentials
 from tirefit.web import policy
-from tirefit.web.forms.account import LoginForm
+from tirefit.web.forms.account import AcceptForm, LoginForm, PasswordForm
 
 bp = Blueprint("account", __name__)
 
@@ -45,6 +46,81 @@ def logout() -> ResponseReturnValue:
     answer = make_response(redirect(url_for(".login"), 303))
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
+
+
+@bp.get("/account")
+@policy.signed_in
+def mine() -> ResponseReturnValue:
+    return _mine(PasswordForm(formdata=None))
+
+
+@bp.post("/account/password")
+@policy.signed_in
+def change_password() -> ResponseReturnValue:
+    form = PasswordForm()
+    if not form.validate():
+        return _mine(form), 422
+    try:
+        people.change_password(policy.my_id() or 0, form.old.data, form.new.data, session["user"])
+    except WrongCredentials as problem:
+        form.old.errors = [_("Нынешний пароль другой")]
+        return _mine(form), problem.status
+    flash(_("Пароль изменён. Другие браузеры вышли из системы."))
+    return redirect(url_for(".mine"), 303)
+
+
+@bp.post("/account/sessions/end")
+@policy.signed_in
+def end_session() -> ResponseReturnValue:
+    people.end_session(policy.my_id() or 0, request.form.get("session", ""))
+    flash(_("Сеанс завершён."))
+    return redirect(url_for(".mine"), 303)
+
+
+@bp.get("/invite/<token:token>")
+@policy.customer
+def invitation(token: str) -> ResponseReturnValue:
+    return _invitation(token, AcceptForm(formdata=None))
+
+
+@bp.post("/invite/<token:token>")
+@policy.customer
+def accept(token: str) -> ResponseReturnValue:
+    form = AcceptForm()
+    if not form.validate():
+        answer = _invitation(token, form)
+        return (answer, 422) if isinstance(answer, str) else answer
+    try:
+        email = people.accept(token, form.name.data, form.password.data, i18n.language())
+    except (InvitationGone, EmailTaken) as problem:
+        return _gone(problem)
+    key = accounts.sign_in(email, form.password.data, request.remote_addr or "")
+    _end_session()
+    session["user"] = key
+    return redirect(url_for("board.today"), 303)
+
+
+def _invitation(token: str, form: AcceptForm) -> ResponseReturnValue:
+    try:
+        offered = people.invitation_of(token)
+    except InvitationGone as problem:
+        return _gone(problem)
+    return render_template("account/invitation.html", form=form, offered=offered, here=request.path)
+
+
+def _gone(problem: Problem) -> ResponseReturnValue:
+    return render_template("account/gone.html", problem=problem), problem.status
+
+
+def _mine(form: PasswordForm) -> str:
+    sessions = people.sessions_of([policy.my_id() or 0])
+    token = session["user"]
+    return render_template(
+        "account/mine.html",
+        form=form,
+        sessions=[(people.name_of(each), each, people.is_this(each, token)) for each in sessions],
+        here=url_for(".mine"),
+    )
 
 
 def _login(form: LoginForm, problem: Problem | None = None) -> str:

@@ -66,6 +66,12 @@ EVENTS = {
     "prices_changed": _l("минуты и цены «%(thing)s» изменены"),
     "starter_added": _l("взят обычный набор услуг"),
     "car_type_added": _l("тип машины «%(thing)s» добавлен"),
+    "user_invited": _l("%(thing)s приглашён"),
+    "invitation_withdrawn": _l("приглашение для %(thing)s отозвано"),
+    "role_changed": _l("права сотрудника %(thing)s изменены"),
+    "user_closed": _l("вход для %(thing)s закрыт"),
+    "user_opened": _l("вход для %(thing)s открыт"),
+    "password_changed": _l("%(thing)s: новый пароль"),
     "user_added": _l("сотрудник %(thing)s добавлен"),
 }
 

@@ -89,6 +89,11 @@ def manager_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
     return declares(_role_at(load, "manager"))
 
 
+def admin_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
+    """The same, for those who answer for the whole network."""
+    return declares(_role_at(load, "admin"))
+
+
 def at_the_bay(load: Callable[..., ServicePost | None]) -> Callable[[View], View]:
     """The tablet of the post that `load` finds, and people of its station. The view gets it as `post`.
 

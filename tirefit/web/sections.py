@@ -29,8 +29,9 @@ class Section:
 SECTIONS = (
     Section("board", "board.today", _l("Доска"), part="s", needed="staff"),
     Section("bookings", "desk.bookings", _l("Записи")),
-    Section("services", "services.show", _l("Услуги и цены")),
     Section("posts", "manage.posts", _l("Посты и расписание"), part="s"),
+    Section("services", "services.show", _l("Услуги и цены")),
+    Section("staff", "staff.show", _l("Сотрудники"), more=True),
     Section("audit", "journal.show", _l("Журнал"), more=True),
 )
 

@@ -1,12 +1,15 @@
 """What people of the stations send to be let in."""
 
+from typing import Any
+
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField, ValidationError
+from wtforms import PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import DataRequired, Length
 
-from tirefit.accounts import LONGEST_PASSWORD
-from tirefit.web.forms.text import EMAIL_LENGTH, fit
+from tirefit.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from tirefit.web.forms.public import or_refuse
+from tirefit.web.forms.text import EMAIL_LENGTH, email_of, fit, name_of
 
 
 class LoginForm(FlaskForm):
@@ -25,3 +28,39 @@ class LoginForm(FlaskForm):
         if not line or len(line) > EMAIL_LENGTH:
             field.data = ""
             raise ValidationError(_l("Введите email"))
+
+
+class NewPassword(PasswordField):
+    """A password that is to be kept from now on."""
+
+    def pre_validate(self, form: FlaskForm) -> None:
+        if not SHORTEST_PASSWORD <= len(self.data or "") <= LONGEST_PASSWORD or fit(self.data or "") is None:
+            raise ValidationError(_l("Придумайте пароль от 12 до 256 знаков"))
+
+
+class InviteForm(FlaskForm):
+    """Who is invited, and as what; only admins make admins."""
+
+    email = StringField(_l("Email"))
+    role = SelectField(_l("Роль"))
+
+    def __init__(self, by_admin: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        roles = [("staff", _l("Мастер")), ("manager", _l("Менеджер")), ("admin", _l("Администратор"))]
+        self.role.choices = roles if by_admin else roles[:2]
+
+    def validate_email(self, field: StringField) -> None:
+        field.data = or_refuse(field, email_of(field.data or ""), _l("Проверьте адрес — например, anna@example.com"))
+
+
+class AcceptForm(FlaskForm):
+    name = StringField(_l("Имя"))
+    password = NewPassword(_l("Пароль"))
+
+    def validate_name(self, field: StringField) -> None:
+        field.data = or_refuse(field, name_of(field.data or ""), _l("Введите имя буквами, не длиннее 80 знаков"))
+
+
+class PasswordForm(FlaskForm):
+    old = PasswordField(_l("Нынешний пароль"), [DataRequired(_l("Введите пароль"))])
+    new = NewPassword(_l("Новый пароль"))
