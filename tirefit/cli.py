@@ -1,5 +1,6 @@
 """The command line: `flask <command>`. Commands start processes or call one domain function, and say what happened."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,16 @@ from redis import RedisError
 from sqlalchemy import select
 
 from tirefit import accounts, backup, demo, jobs, tokens
+from tirefit.booking import privacy
 from tirefit.database import db
-from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, UnknownPerson, UnknownStation
+from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
 from tirefit.jobs import periodic, runner
 from tirefit.models import OVERLAP_GUARD, ServicePoint, overlap_guard_is_there
 from tirefit.schedule.slots import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_, backup_, restore_):
+    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_, backup_, restore_, customer):
         app.cli.add_command(command)
 
 
@@ -137,6 +139,36 @@ def add_token(email: str, role: str, station: str | None, name: str) -> None:
         raise click.ClickException(f"Nobody signs in as {email}. Add them first: flask user add") from None
     except UnknownStation:
         raise click.ClickException(f"{email} has no station {station!r}.") from None
+
+
+@click.group()
+def customer() -> None:
+    """What is kept about a customer (docs/privacy.md)."""
+
+
+@customer.command("export")
+@click.argument("phone")
+@with_appcontext
+def export_customer(phone: str) -> None:
+    """Print all that is kept about PHONE (as +380671234567), as JSON. Make sure first that it is theirs."""
+    click.echo(json.dumps(privacy.held_about(privacy.bookings_of(phone)), ensure_ascii=False, indent=2))
+
+
+@customer.command("forget")
+@click.argument("phone")
+@with_appcontext
+def forget_customer(phone: str) -> None:
+    """Forget who booked with PHONE (as +380671234567). Visits that are still ahead stay, and are named."""
+    forgotten, ahead = 0, []
+    for booking in privacy.bookings_of(phone):
+        try:
+            privacy.forget(booking.id, actor=privacy.SYSTEM)
+            forgotten += 1
+        except StillNeeded:
+            ahead.append(booking.number)
+    click.echo(f"{_count(forgotten, 'booking')} without a customer now.")
+    if ahead:
+        raise click.ClickException(f"still ahead, cancel them first: {', '.join(ahead)}")
 
 
 @click.command("demo")

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "DEMO": False,  # demo data and the local mailbox page
     "HTTPS": False,  # cookies only over https
     "PROXY_HOPS": 0,  # trusted reverse proxies in front of the web process
+    "RETENTION_DAYS": 730,  # after a visit its customer is forgotten; 0: never
     "MAIL_SERVER": None,
     "MAIL_PORT": 25,
     "MAIL_USERNAME": None,

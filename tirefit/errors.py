@@ -137,6 +137,13 @@ class TooLateToChange(Problem):
     status = 409
 
 
+class StillNeeded(Problem):
+    """A visit that is still ahead cannot be forgotten: the station would not know whom to expect."""
+
+    code = "still_needed"
+    status = 409
+
+
 class BookingChanged(Problem):
     """Somebody else has changed the booking since it was looked at. Nothing was changed; it is shown as it is now."""
 

@@ -46,6 +46,7 @@ PERIODIC = (
     Periodic("cleanup_expired_reservations", every=60),
     Periodic("rolling_schedule_generator", every=3600),
     Periodic("save_paper_copies", every=3600),
+    Periodic("forget_old_customers", every=6 * 3600),
 )
 
 

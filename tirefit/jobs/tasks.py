@@ -9,6 +9,7 @@ from flask import Flask, current_app, has_app_context
 from flask_mail import BadHeaderError
 
 from tirefit import paper
+from tirefit.booking import privacy
 from tirefit.notifications import alerts, delivery, letters, outbox, reminders, summaries
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule import reservations, slots
@@ -86,6 +87,12 @@ def cleanup_expired_reservations() -> int:
 def rolling_schedule_generator() -> int:
     """Offer the days that have come within the horizon, for every active post."""
     return slots.generate_rolling_schedule()
+
+
+@task
+def forget_old_customers() -> int:
+    """Remove from old visits whose they were."""
+    return privacy.forget_old(current_app.config["RETENTION_DAYS"])
 
 
 @task

@@ -48,6 +48,7 @@ EVENTS = {
     "link_renewed": _l("новая ссылка для %(thing)s"),
     "phone_shown": _l("открыт телефон %(thing)s"),
     "delay_told": _l("%(thing)s сообщили о задержке"),
+    "forgotten": _l("данные клиента записи %(thing)s удалены"),
     # of everything else
     "post_created": _l("пост «%(thing)s» добавлен"),
     "post_changed": _l("пост «%(thing)s» изменён"),

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, current_app, redirect, render_template, request, session, url_for
 from sqlalchemy import select
 
 from tirefit import clock, i18n
@@ -220,7 +220,8 @@ def strip(token: str) -> Answer:
 @bp.get("/privacy")
 @policy.public
 def privacy() -> Answer:
-    return pages.show("public/privacy.html", _station_of_link())
+    days = current_app.config["RETENTION_DAYS"]
+    return pages.show("public/privacy.html", _station_of_link(), retention_days=days)
 
 
 @bp.get("/accessibility")

@@ -5,6 +5,7 @@ The link of a letter is changed for a clean address (see tirefit/web/visitor.py)
 a page changes nothing: programs that read letters follow their links.
 """
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from flask import Blueprint, Response, abort, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from tirefit import clock
-from tirefit.booking import states, steps
+from tirefit.booking import privacy, states, steps
 from tirefit.booking.commands import set_plate
 from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
 from tirefit.errors import Busy, Problem, TooManyAttempts
@@ -207,6 +208,27 @@ def email(booking: Booking) -> Answer:
 def new_link(booking: Booking) -> Answer:
     answer = _back_to(booking, done="renewed")
     visitor.keep_key(answer, renew_link(booking.id), booking)
+    return answer
+
+
+@bp.get("/b/<number:number>/data.json")
+@policy.ticket_holder
+def data(booking: Booking) -> Answer:
+    """All that is kept about this visit, for its customer to take along."""
+    answer = Response(
+        json.dumps(privacy.held_about([booking]), ensure_ascii=False, indent=2), mimetype="application/json"
+    )
+    answer.headers["Content-Disposition"] = f'attachment; filename="tirefit-{booking.number}.json"'
+    return answer
+
+
+@bp.post("/b/<number:number>/erase")
+@policy.ticket_holder
+def erase(booking: Booking) -> Answer:
+    """Forget whose visit this was. The link dies with it."""
+    privacy.forget(booking.id, actor=states.CUSTOMER)
+    answer = redirect(url_for("public.privacy", s=booking.service_point.slug, erased=1), 303)
+    remembered.forget(answer)
     return answer
 
 

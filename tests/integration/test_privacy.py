@@ -1,0 +1,171 @@
+"""What is kept about a customer, told to them, and forgotten: then they are nowhere, and the visit counts."""
+
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+from flask import current_app
+from sqlalchemy import select
+
+from tests.factories import booking, kyiv, sign_in
+from tirefit.booking import at_the_gate, privacy
+from tirefit.booking.commands import Customer
+from tirefit.booking.steps import cancel_booking, transition_booking
+from tirefit.database import db
+from tirefit.errors import StillNeeded
+from tirefit.finding import Wanted, find_bookings
+from tirefit.jobs import tasks
+from tirefit.models import Booking, BookingEvent, WaitingVisit
+from tirefit.notifications.outbox import claim, mark_failed
+from tirefit.schedule.reservations import new_token
+
+CANARY = Customer(name="Канарейка", phone="+380939876543", email="kanareyka@example.com")
+PLATE = "КН 9876 РЕ"
+TRACES = ("канарейка", "9876543", "3456789", "kanareyka", "9876", "щебечет", "передумала совсем")
+
+
+@pytest.fixture
+def key():
+    return new_token()
+
+
+@pytest.fixture
+def visit(station, key):
+    return booking(station, "12:00", CANARY, token=key, plate=PLATE, notes="щебечет")
+
+
+def everywhere():
+    """Every value of every row of every table, as one text in small letters."""
+    db.session.rollback()
+    rows = (row for table in db.metadata.sorted_tables for row in db.session.execute(select(table)).all())
+    return json.dumps([[str(value) for value in row] for row in rows], ensure_ascii=False).lower()
+
+
+def found_in(text):
+    return [trace for trace in TRACES if trace in text]
+
+
+def test_a_forgotten_customer_is_nowhere_and_the_visit_still_counts(station, visit):
+    letter = claim()
+    mark_failed(letter.id, letter.lease, f"550 no such mailbox: {CANARY.email}")
+    cancel_booking(visit.id, actor="customer", reason="передумала совсем")
+    assert found_in(everywhere())
+
+    privacy.forget(visit.id, actor="customer")
+    privacy.forget(visit.id, actor="customer")  # the same wish twice
+
+    assert found_in(everywhere()) == []
+    left = db.session.get_one(Booking, visit.id)
+    assert (left.status, left.total_price) == ("cancelled_by_customer", visit.total_price)
+    assert db.session.scalars(select(BookingEvent.event).order_by(BookingEvent.id)).all()[-1] == "forgotten"
+    assert find_bookings(station, Wanted("Канарейка")).total == 0
+    assert find_bookings(station, Wanted(visit.number)).total == 1
+
+
+def test_a_visit_that_is_ahead_cannot_be_forgotten(visit):
+    with pytest.raises(StillNeeded):
+        privacy.forget(visit.id, actor="customer")
+
+    assert db.session.get_one(Booking, visit.id).customer_name == CANARY.name
+
+
+def test_old_visits_lose_their_customers_by_themselves(station, visit, at, olga):
+    booking(station, "2026-11-03 10:00", Customer("Боря", "+380501112233", None), plate="АВ 1111 АВ")
+    days = current_app.config["RETENTION_DAYS"]
+    at(visit.ends_at + timedelta(days=days))
+    assert tasks.forget_old_customers() == 0  # not a second too early
+    at(visit.ends_at + timedelta(days=days, seconds=1))
+
+    assert tasks.forget_old_customers() == 1
+    assert tasks.forget_old_customers() == 0
+
+    assert found_in(everywhere()) == []
+    assert "боря" in everywhere()
+
+
+def test_nothing_is_forgotten_where_it_is_switched_off(visit, at):
+    at(visit.ends_at + timedelta(days=20_000))
+
+    assert privacy.forget_old(0) == 0
+
+
+def test_who_waited_at_the_gate_is_forgotten_too(station, at):
+    at_the_gate.let_wait(station.id, [1], 1, nonce=new_token(), plate=PLATE, phone=CANARY.phone)
+    at(kyiv("09:00") + timedelta(days=3))
+
+    privacy.forget_old(2)
+
+    assert found_in(everywhere()) == []
+    assert db.session.scalars(select(WaitingVisit.plate)).all() == [""]
+
+
+def test_the_customer_takes_everything_along(client, station, visit, key):
+    client.get(f"/b/{key}")
+
+    answer = client.get(f"/b/{visit.number}/data.json")
+
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="tirefit-{visit.number}.json"'
+    (told,) = answer.json["bookings"]
+    for name in privacy.PERSONAL:
+        assert told[name] == getattr(visit, name)
+    assert told["starts_at"] == "2026-11-02T10:00:00+00:00"
+    assert [change["what"] for change in told["changes"]] == ["created"]
+    assert [letter["to"] for letter in told["letters"]] == [CANARY.email]
+
+
+def test_the_customer_erases_a_visit_that_is_over(client, station, visit, key):
+    client.get(f"/b/{key}")
+    early = client.post(f"/b/{visit.number}/erase")
+    assert early.status_code == 409
+    assert "Сначала отмените её" in early.text
+    cancel_booking(visit.id, actor="customer")
+
+    answer = client.post(f"/b/{visit.number}/erase")
+
+    assert (answer.status_code, answer.location) == (303, "/privacy?s=zimnyaya-5&erased=1")
+    assert "Данные удалены" in client.get(answer.location).text
+    assert found_in(everywhere()) == []
+    assert client.get(f"/b/{key}").status_code == 410
+
+
+def test_the_station_sees_a_visit_without_a_name(app, client, station, visit, olga):
+    for event in ("arrive", "start", "complete"):
+        transition_booking(visit.id, event)
+    privacy.forget(visit.id, actor="user", user_id=olga.id)
+
+    page = sign_in(client, olga).get(f"/board/zimnyaya-5/2026-11-02?b={visit.number}")
+
+    assert page.status_code == 200
+    assert "данные клиента удалены" in page.text
+    assert found_in(page.text.lower()) == []
+
+
+def test_the_command_line_tells_and_forgets(station, visit):
+    flask = current_app.test_cli_runner().invoke
+    told = json.loads(flask(args=["customer", "export", CANARY.phone]).output)
+    assert [each["number"] for each in told["bookings"]] == [visit.number]
+    refused = flask(args=["customer", "forget", CANARY.phone])
+    assert (refused.exit_code, visit.number in refused.output) == (1, True)
+    cancel_booking(visit.id, actor="user")
+
+    assert flask(args=["customer", "forget", CANARY.phone]).exit_code == 0
+    assert found_in(everywhere()) == []
+    assert json.loads(flask(args=["customer", "export", CANARY.phone]).output)["bookings"] == []
+
+
+def test_neither_log_nor_strangers_page_names_a_customer(app, client, station, visit, key, caplog):
+    caplog.set_level(logging.DEBUG)
+    for path in (f"/b/{key}", f"/b/{visit.number}", f"/b/{visit.number}/move", f"/b/{visit.number}/data.json"):
+        client.get(path)
+    client.post("/find", data={"email": CANARY.email})
+    client.post("/find", data={"email": "not an address"})
+    client.post(f"/b/{visit.number}/plate", data={"plate": PLATE})
+    tasks.drain_letters()
+    cancel_booking(visit.id, actor="customer")
+
+    said = [record.getMessage().lower() for record in caplog.records if record.name != "mail.log"]  # the test's server
+    assert said and not any(map(found_in, said))
+    stranger = app.test_client()
+    for path in ("/", "/s/zimnyaya-5", f"/b/{visit.number}", "/find", "/privacy", "/api/v1/service_points"):
+        assert found_in(stranger.get(path).text.lower()) == []
