@@ -280,6 +280,13 @@ class UnknownPerson(Problem):
     status = 422
 
 
+class OriginInvalid(Problem):
+    """That is no address of a site: it has a scheme and a host, https://shop.example."""
+
+    code = "origin_invalid"
+    status = 422
+
+
 class TooManyRequests(Problem):
     """More questions in a minute than one network (or one token) has. `facts["retry_after"]` is in seconds."""
 

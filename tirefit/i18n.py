@@ -79,7 +79,7 @@ class _Babel(Babel):
 def _choose() -> str:
     if not has_request_context():  # a job: whoever writes to somebody says in which language
         return DEFAULT
-    chosen = request.cookies.get("lang") if not _asked_by_a_program() else None
+    chosen = request.cookies.get("lang") if not _has_no_cookies() else None
     if chosen in LANGUAGES:
         return chosen
     fallback = request.environ.get("tirefit.language", DEFAULT)
@@ -89,7 +89,7 @@ def _choose() -> str:
 def _remember_choice() -> Response | None:
     """`?lang=uk` on any page: keep the choice, and show the page at its clean address."""
     wanted = request.args.get("lang")
-    if wanted is None or request.method not in {"GET", "HEAD"} or request.endpoint is None or _asked_by_a_program():
+    if wanted is None or request.method not in {"GET", "HEAD"} or request.endpoint is None or _has_no_cookies():
         return None
     rest = [(key, value) for key, value in request.args.items(multi=True) if key != "lang"]
     clean = "/" + quote(request.path.lstrip("/")) + (f"?{urlencode(rest)}" if rest else "")
@@ -99,6 +99,6 @@ def _remember_choice() -> Response | None:
     return answer
 
 
-def _asked_by_a_program() -> bool:
-    """Programs say which language they want in a header, and have no cookies."""
-    return request.path.startswith(f"{config.API}/")
+def _has_no_cookies() -> bool:
+    """Programs, and frames on other sites, say which language they want in a header: they have no cookies."""
+    return request.path.startswith((f"{config.API}/", "/embed/"))

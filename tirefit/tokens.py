@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from tirefit import accounts, clock
+from tirefit import accounts, audit, clock
 from tirefit.database import command, db
 from tirefit.errors import UnknownPerson, UnknownStation
 from tirefit.models import ApiToken, ServicePoint, User
@@ -68,12 +68,13 @@ def make_token(user_id: int, point_id: int, role: str, *, name: str) -> str:
 
 
 @command
-def revoke_token(token_id: int, point_id: int) -> bool:
+def revoke_token(token_id: int, point_id: int, *, user_id: int | None = None) -> bool:
     """A token of this station opens nothing any more; → whether there was one."""
     found = db.session.get(ApiToken, token_id, populate_existing=True)
     if found is None or found.service_point_id != point_id or found.revoked_at is not None:
         return False
     found.revoked_at = clock.now()
+    audit.record("token_revoked", "token", found.id, label=found.name, point_id=point_id, user_id=user_id)
     return True
 
 
@@ -85,15 +86,18 @@ def of_station(point: ServicePoint) -> Sequence[ApiToken]:
 
 def _write(user: User, role: str, point_id: int | None, name: str) -> str:
     token = PREFIX + new_token()
-    db.session.add(
-        ApiToken(
-            token_hash=hash_of(token),
-            hint=token[-4:],
-            user_id=user.id,
-            service_point_id=point_id,
-            role=role,
-            name=name,
-            created_at=clock.now(),
-        )
+    made = ApiToken(
+        token_hash=hash_of(token),
+        hint=token[-4:],
+        user_id=user.id,
+        service_point_id=point_id,
+        role=role,
+        name=name,
+        created_at=clock.now(),
+    )
+    db.session.add(made)
+    db.session.flush()
+    audit.record(
+        *("token_made", "token", made.id), label=name, point_id=point_id, user_id=user.id, after={"role": role}
     )
     return token

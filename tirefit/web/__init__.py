@@ -15,6 +15,7 @@ from tirefit.web import (
     city,
     desk,
     dev,
+    embed,
     errors,
     filters,
     gate,
@@ -23,6 +24,7 @@ from tirefit.web import (
     journal,
     manage,
     policy,
+    programs,
     public,
     sections,
     services,
@@ -94,6 +96,8 @@ def init_app(app: Flask) -> None:
     for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal, staff):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
+    app.register_blueprint(programs.bp)
+    app.register_blueprint(embed.bp)
     app.register_blueprint(health.bp)
     app.register_blueprint(dev.bp)
 

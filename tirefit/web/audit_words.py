@@ -21,6 +21,8 @@ KINDS = {
     "bay": _l("Планшеты"),
     "service": _l("Услуги и цены"),
     "user": _l("Сотрудники"),
+    "token": _l("Токены программ"),
+    "sites": _l("Сайты"),
 }
 
 EVENTS = {
@@ -74,6 +76,9 @@ EVENTS = {
     "user_opened": _l("вход для %(thing)s открыт"),
     "password_changed": _l("%(thing)s: новый пароль"),
     "user_added": _l("сотрудник %(thing)s добавлен"),
+    "token_made": _l("токен «%(thing)s» сделан"),
+    "token_revoked": _l("токен «%(thing)s» отозван"),
+    "sites_changed": _l("сайты с виджетом изменены"),
 }
 
 PARTS = {
@@ -110,6 +115,7 @@ PARTS = {
     "post_id": _l("пост"),
     "email": _l("почта"),
     "role": _l("роль"),
+    "web_origins": _l("сайты"),
 }
 
 STATUSES = {

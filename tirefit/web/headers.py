@@ -30,6 +30,11 @@ SECURITY = {
 TWO_YEARS = 2 * 365 * 24 * 60 * 60
 
 
+def framed_by(origins: str) -> str:
+    """The same policy, for a page that these sites may show in a frame."""
+    return POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {origins}")
+
+
 def init_app(app: Flask) -> None:
     app.after_request(_protect)
 
@@ -37,6 +42,8 @@ def init_app(app: Flask) -> None:
 def _protect(response: Response) -> Response:
     for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
+    if "frame-ancestors 'none'" not in response.headers["Content-Security-Policy"]:
+        del response.headers["X-Frame-Options"]  # which knows no list of sites
     if current_app.config["HTTPS"]:
         response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}; includeSubDomains"
     if request.endpoint != "static" or response.status_code >= 400:  # a refusal speaks the reader's language

@@ -32,6 +32,7 @@ SECTIONS = (
     Section("posts", "manage.posts", _l("Посты и расписание"), part="s"),
     Section("services", "services.show", _l("Услуги и цены")),
     Section("staff", "staff.show", _l("Сотрудники"), more=True),
+    Section("programs", "programs.show", _l("API и виджет"), more=True),
     Section("audit", "journal.show", _l("Журнал"), more=True),
 )
 
