@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "DEMO": False,  # demo data and the local mailbox page
     "HTTPS": False,  # cookies only over https
     "PROXY_HOPS": 0,  # trusted reverse proxies in front of the web process
+    "METRICS_TOKEN": None,  # who has it may read /metrics; None: nobody
+    "LOG_FORMAT": "text",  # or json
+    "LOG_REQUESTS": False,  # a line for each
     "RETENTION_DAYS": 730,  # after a visit its customer is forgotten; 0: never
     "MAIL_SERVER": None,
     "MAIL_PORT": 25,

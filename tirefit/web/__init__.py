@@ -23,6 +23,7 @@ from tirefit.web import (
     health,
     journal,
     manage,
+    metrics,
     policy,
     programs,
     public,
@@ -99,6 +100,7 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(programs.bp)
     app.register_blueprint(embed.bp)
     app.register_blueprint(health.bp)
+    app.register_blueprint(metrics.bp)
     app.register_blueprint(dev.bp)
 
 

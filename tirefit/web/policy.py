@@ -4,6 +4,7 @@ A policy is a function without arguments that returns when the caller may go on,
 load the thing that the address names and hand it to the view; where a person has no role nothing exists for them: 404.
 """
 
+import hmac
 import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -70,10 +71,19 @@ def whoever_is_signed_in() -> None:
         _ask_to_sign_in()
 
 
+def whoever_watches() -> None:
+    """A monitoring system with the installation's token. Without one set, there is nothing here."""
+    wanted = current_app.config["METRICS_TOKEN"]
+    given = request.headers.get("Authorization", "")
+    if not wanted or not hmac.compare_digest(given.encode(), f"Bearer {wanted}".encode()):
+        abort(404)
+
+
 public = declares(anybody)
 customer = declares(whoever_has_the_link)
 ticket_holder = declares(whoever_has_the_key)
 signed_in = declares(whoever_is_signed_in)
+monitoring = declares(whoever_watches)
 
 
 def staff_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:
