@@ -124,6 +124,13 @@ document.documentElement.classList.add("js");
     if (field) field.type = target.checked ? "text" : "password";
   });
 
+  /* The time zone of this device, where none was chosen yet. */
+  addEventListener("DOMContentLoaded", () => {
+    const zones = one("select[data-guess-zone]");
+    const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zones && [...zones.options].some(({ value }) => value === here)) zones.value = here;
+  });
+
   /* Menus close when one looks elsewhere. */
   const close = (except) => all("details[data-menu][open]").forEach((menu) => {
     if (!menu.contains(except)) menu.open = false;

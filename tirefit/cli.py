@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import select
 
-from tirefit import accounts, backup, demo, jobs, tokens
+from tirefit import accounts, backup, demo, founding, jobs, tokens
 from tirefit.booking import privacy
 from tirefit.database import db
 from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
@@ -45,6 +45,7 @@ def serve() -> None:
 @with_appcontext
 def web() -> None:
     """Serve the pages alone. Without REDIS_URL it also does the jobs."""
+    _tell_setup_code()
     runner.serve_pages(current_app.config["PORT"])
 
 
@@ -246,6 +247,14 @@ def _prepare_database() -> None:
         )
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
+    _tell_setup_code()
+
+
+def _tell_setup_code() -> None:
+    """Whoever can read this may found the installation; nobody else may, though the page is open to the world."""
+    if founding.is_empty():
+        code = founding.setup_code(current_app.config["SECRET_KEY"])
+        click.echo(f"Nobody has an account yet. Open {current_app.config['BASE_URL']}/setup with the setup code {code}")
 
 
 def _save_before_migrating() -> None:

@@ -23,6 +23,7 @@ from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
 ADMINS = "admins of the network"
+ADMINS_ANYWHERE = "admins, wherever they are"
 ANYBODY_HERE = "whoever is signed in, anywhere"
 AT_THE_BAY = "the tablet of the post, and people of the station"
 TOKENS = "programs with a token of the station"  # whose token opens what: test_api_station.py
@@ -119,6 +120,17 @@ CLOSED = {
     "staff.set_role": MANAGERS,
     "staff.set_active": MANAGERS,
     "staff.end_session": ADMINS,
+    "setup.new_station": ADMINS_ANYWHERE,
+    "setup.add_station": ADMINS_ANYWHERE,
+    "setup.posts": MANAGERS,
+    "setup.set_posts": MANAGERS,
+    "setup.hours": MANAGERS,
+    "setup.set_hours": MANAGERS,
+    "setup.services": MANAGERS,
+    "setup.open_for_booking": MANAGERS,
+    "setup.done": MANAGERS,
+    "setup.poster": MANAGERS,
+    "setup.code": MANAGERS,
     "account.mine": ANYBODY_HERE,
     "account.change_password": ANYBODY_HERE,
     "account.end_session": ANYBODY_HERE,
@@ -128,21 +140,78 @@ OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link, policy.whoever_has
 
 SIGN_IN, A_CODE, GOES_ON = "asked to sign in", "asked for a code", "goes on"
 EXPECTED = {
-    "nobody": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: A_CODE},
-    "staff": {ADMINS: 403, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: 403, AT_THE_BAY: GOES_ON},
-    "manager": {ADMINS: 403, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
-    "staff elsewhere": {ADMINS: 404, ANYBODY_HERE: GOES_ON, PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
-    "manager elsewhere": {ADMINS: 404, ANYBODY_HERE: GOES_ON, PEOPLE: 404, MANAGERS: 404, AT_THE_BAY: 404},
-    "admin": {ADMINS: GOES_ON, ANYBODY_HERE: GOES_ON, PEOPLE: GOES_ON, MANAGERS: GOES_ON, AT_THE_BAY: GOES_ON},
-    "tablet": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: GOES_ON},
+    "nobody": {
+        ADMINS_ANYWHERE: SIGN_IN,
+        ADMINS: SIGN_IN,
+        ANYBODY_HERE: SIGN_IN,
+        PEOPLE: SIGN_IN,
+        MANAGERS: SIGN_IN,
+        AT_THE_BAY: A_CODE,
+    },
+    "staff": {
+        ADMINS_ANYWHERE: 403,
+        ADMINS: 403,
+        ANYBODY_HERE: GOES_ON,
+        PEOPLE: GOES_ON,
+        MANAGERS: 403,
+        AT_THE_BAY: GOES_ON,
+    },
+    "manager": {
+        ADMINS_ANYWHERE: 403,
+        ADMINS: 403,
+        ANYBODY_HERE: GOES_ON,
+        PEOPLE: GOES_ON,
+        MANAGERS: GOES_ON,
+        AT_THE_BAY: GOES_ON,
+    },
+    "staff elsewhere": {
+        ADMINS_ANYWHERE: 403,
+        ADMINS: 404,
+        ANYBODY_HERE: GOES_ON,
+        PEOPLE: 404,
+        MANAGERS: 404,
+        AT_THE_BAY: 404,
+    },
+    "manager elsewhere": {
+        ADMINS_ANYWHERE: 403,
+        ADMINS: 404,
+        ANYBODY_HERE: GOES_ON,
+        PEOPLE: 404,
+        MANAGERS: 404,
+        AT_THE_BAY: 404,
+    },
+    "admin": {
+        ADMINS_ANYWHERE: GOES_ON,
+        ADMINS: GOES_ON,
+        ANYBODY_HERE: GOES_ON,
+        PEOPLE: GOES_ON,
+        MANAGERS: GOES_ON,
+        AT_THE_BAY: GOES_ON,
+    },
+    "tablet": {
+        ADMINS_ANYWHERE: SIGN_IN,
+        ADMINS: SIGN_IN,
+        ANYBODY_HERE: SIGN_IN,
+        PEOPLE: SIGN_IN,
+        MANAGERS: SIGN_IN,
+        AT_THE_BAY: GOES_ON,
+    },
     "tablet of another post": {
+        ADMINS_ANYWHERE: SIGN_IN,
         ADMINS: SIGN_IN,
         ANYBODY_HERE: SIGN_IN,
         PEOPLE: SIGN_IN,
         MANAGERS: SIGN_IN,
         AT_THE_BAY: 404,
     },
-    "tablet elsewhere": {ADMINS: SIGN_IN, ANYBODY_HERE: SIGN_IN, PEOPLE: SIGN_IN, MANAGERS: SIGN_IN, AT_THE_BAY: 404},
+    "tablet elsewhere": {
+        ADMINS_ANYWHERE: SIGN_IN,
+        ADMINS: SIGN_IN,
+        ANYBODY_HERE: SIGN_IN,
+        PEOPLE: SIGN_IN,
+        MANAGERS: SIGN_IN,
+        AT_THE_BAY: 404,
+    },
 }
 for expected in EXPECTED.values():
     expected[TOKENS] = 401  # a cookie is none

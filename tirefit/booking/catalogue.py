@@ -195,7 +195,12 @@ def add_starter_set(point_id: int, *, user_id: int | None = None) -> None:
 
     What the network knows by the same Russian name is taken from there.
     """
-    point = lock_station(point_id)
+    write_starter_set(lock_station(point_id), user_id)
+
+
+def write_starter_set(point: ServicePoint, user_id: int | None) -> None:
+    """Inside a command that has locked the station: what `add_starter_set` does."""
+    point_id = point.id
     if db.session.scalar(select(ServicePointService).where(ServicePointService.service_point_id == point_id).limit(1)):
         return
     audit.record("starter_added", "service", "", point_id=point_id, user_id=user_id)

@@ -18,6 +18,7 @@ from tirefit.web import (
     embed,
     errors,
     filters,
+    founding,
     gate,
     headers,
     health,
@@ -94,7 +95,7 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal, staff):
+    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal, staff, founding):
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(programs.bp)

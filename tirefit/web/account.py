@@ -6,7 +6,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from tirefit import accounts, i18n, people
+from tirefit import accounts, founding, i18n, people
 from tirefit.errors import EmailTaken, InvitationGone, Problem, TooManyAttempts, WrongCredentials
 from tirefit.web import policy
 from tirefit.web.forms.account import AcceptForm, LoginForm, PasswordForm
@@ -19,6 +19,8 @@ bp = Blueprint("account", __name__)
 def login() -> ResponseReturnValue:
     if policy.me():
         return redirect(_onward())
+    if founding.is_empty():
+        return redirect(url_for("setup.first"))
     return _login(LoginForm(formdata=None))
 
 

@@ -23,6 +23,7 @@ KINDS = {
     "user": _l("Сотрудники"),
     "token": _l("Токены программ"),
     "sites": _l("Сайты"),
+    "station": _l("Настройки станции"),
 }
 
 EVENTS = {
@@ -69,6 +70,8 @@ EVENTS = {
     "prices_changed": _l("минуты и цены «%(thing)s» изменены"),
     "starter_added": _l("взят обычный набор услуг"),
     "car_type_added": _l("тип машины «%(thing)s» добавлен"),
+    "station_added": _l("станция «%(thing)s» добавлена"),
+    "station_opened": _l("станция «%(thing)s» открыта для записи"),
     "user_invited": _l("%(thing)s приглашён"),
     "invitation_withdrawn": _l("приглашение для %(thing)s отозвано"),
     "role_changed": _l("права сотрудника %(thing)s изменены"),

@@ -79,11 +79,19 @@ def whoever_watches() -> None:
         abort(404)
 
 
+def whoever_is_admin() -> None:
+    """Whoever answers for the whole network."""
+    whoever_is_signed_in()
+    if not is_admin():
+        abort(403)
+
+
 public = declares(anybody)
 customer = declares(whoever_has_the_link)
 ticket_holder = declares(whoever_has_the_key)
 signed_in = declares(whoever_is_signed_in)
 monitoring = declares(whoever_watches)
+admins = declares(whoever_is_admin)
 
 
 def staff_of(load: Callable[..., Thing | None]) -> Callable[[View], View]:

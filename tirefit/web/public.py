@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, abort, current_app, redirect, render_template, request, session, url_for
 from sqlalchemy import select
 
-from tirefit import clock, i18n
+from tirefit import clock, founding, i18n
 from tirefit.booking.commands import Customer, create_booking
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.booking.links import find_by_token
@@ -48,6 +48,8 @@ class Wish:
 def stations() -> Answer:
     active = select(ServicePoint).where(ServicePoint.active)
     found = db.session.scalars(active.order_by(ServicePoint.city, ServicePoint.name)).all()
+    if not found and founding.is_empty():
+        return redirect(url_for("setup.first"))
     if len(found) == 1:
         return redirect(url_for(".station", slug=found[0].slug))
     return render_template(
