@@ -94,6 +94,8 @@ def test_no_address_with_a_wrong_part_finds_anything(client, town, olga, untouch
         *((f"/manage/{page}?s={{}}", NO_IDS) for page in ("posts", "posts/new", "templates", "templates/days-off")),
         ("/board/{}/2026-11-02", stations),
         *((f"/manage/{{}}/bookings{more}", stations) for more in ("", "/new", "/export.csv", f"/{number()}")),
+        *((f"/manage/{{}}/{page}", stations) for page in ("exceptions", "exceptions/preview", "history")),
+        *((f"/manage/zimnyaya-5/{page}", NO_IDS) for page in ("history/{}/undo", "exceptions/{}/remove")),
         *((f"/manage/{{}}/services{more}", stations) for more in ("", "/new", "/starter", "/1/1")),
         *((f"/manage/zimnyaya-5/services/{ids}", NO_IDS) for ids in ("1/{}", "{}/1")),
         *((f"/manage/zimnyaya-5/bookings/{{}}{more}", NO_IDS) for more in ("", "/cancel")),
@@ -130,6 +132,7 @@ def test_things_of_another_station_do_not_exist(client, town, stranger, untouche
         *(f"/board/zimnyaya-5/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         *(f"/board/letnyaya-7/bookings/{number()}/{what}" for what in ("cancel", "transition")),
         f"/board/letnyaya-7/2026-11-02?b={number()}",
+        *(f"/manage/zimnyaya-5/{page}" for page in ("exceptions", "exceptions/preview", "history", "history/1/undo")),
         *(f"/manage/zimnyaya-5/services{more}" for more in ("", "/new", "/starter", "/car-types", "/1/1", "/1/drop")),
         *(f"/manage/zimnyaya-5/bookings{more}" for more in ("", "/new", "/export.csv", "/export.xlsx")),
         *(
@@ -613,6 +616,7 @@ def addresses_of(app, method: str) -> list[str]:
     parts |= {"post_id": str(first(ServicePost).id), "template_id": str(first(ScheduleTemplate).id)}
     parts |= {
         "waiting_id": "1",
+        "run_id": "1",
         "service_id": str(first(Service).id),
         "car_type_id": str(car_type().id),
         "reservation_id": "1",

@@ -18,6 +18,7 @@ from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, UserRole
 from tirefit.people import invitation_of, invite
+from tirefit.schedule import changes
 from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
 from tirefit.web import policy
 
@@ -51,6 +52,9 @@ CLOSED = {
     "manage.post": MANAGERS,
     "manage.save_post": MANAGERS,
     "manage.preview_post": MANAGERS,
+    "manage.create_first_posts": MANAGERS,
+    "manage.set_lengths": MANAGERS,
+    "manage.retire_post": MANAGERS,
     "manage.templates": MANAGERS,
     "manage.close_day": MANAGERS,
     "manage.open_day": MANAGERS,
@@ -77,6 +81,12 @@ CLOSED = {
     "services.add": MANAGERS,
     "services.drop": MANAGERS,
     "services.add_car_type": MANAGERS,
+    "plans.exceptions": MANAGERS,
+    "plans.preview_exceptions": MANAGERS,
+    "plans.save_exceptions": MANAGERS,
+    "plans.remove_exception": MANAGERS,
+    "plans.history": MANAGERS,
+    "plans.undo": MANAGERS,
     "bay.show": AT_THE_BAY,
     "bay.now": AT_THE_BAY,
     "bay.transition": AT_THE_BAY,
@@ -272,6 +282,7 @@ def things(station):
         "device_id": a_tablet_of(station.posts[1]).id,
         "service_id": service().id,
         "car_type_id": car_type().id,
+        "run_id": changes.close_day(station.id, date(2026, 11, 12)).run_id,
         "key": "1",
         "service_point_id": station.id,
         "block_id": 1,

@@ -138,9 +138,7 @@ def test_a_dot_warns_where_minutes_fit_too_few_posts(manager, station, id):
     assert "нет такого поста" not in manager.post(TABLE, data=long, follow_redirects=True).text
     for post in station.posts[:2]:
         abilities = changes.Abilities(car_type_ids=(car_type("car").id,))
-        state = {
-            name: getattr(post, name) for name in ("post_number", "slot_duration", "name", "description", "active")
-        }
+        state = {name: getattr(post, name) for name in ("post_number", "slot_duration", "name", "description")}
         changes.update_post(post.id, **state, active=True, abilities=abilities)
 
     assert "только пост 3" in manager.get(TABLE).text

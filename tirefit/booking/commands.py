@@ -144,11 +144,11 @@ def reschedule_booking(
     require_version(booking, seen_version)
     if by_customer and not may_still_change(booking):
         raise TooLateToChange(cutoff_minutes=point.cancel_cutoff_minutes)
-    before = _agreement(booking)
+    before = agreement(booking)
     if is_other_visit:
         _agree_on(booking, visit)
     _move_time(booking, start, post_number, by_customer=by_customer)
-    if _agreement(booking) == before:
+    if agreement(booking) == before:
         return booking
     wants_to_tell = by_customer or (_is_news(booking, before) if tell_customer is None else tell_customer)
     is_news = wants_to_tell and _differs_for_customer(booking, before)
@@ -245,7 +245,7 @@ def needs_of(booking: Booking) -> availability.Needs:
     return agreed(booking).needs
 
 
-def _agreement(booking: Booking) -> dict[str, Any]:
+def agreement(booking: Booking) -> dict[str, Any]:
     """What was agreed on, as the trace of a change keeps it: when, where, what, for how much."""
     return {
         "starts_at": booking.starts_at.isoformat(),
@@ -259,11 +259,11 @@ def _agreement(booking: Booking) -> dict[str, Any]:
 
 
 def _differs_for_customer(booking: Booking, before: dict[str, Any]) -> bool:
-    return any(before[name] != value for name, value in _agreement(booking).items() if name != "service_post_id")
+    return any(before[name] != value for name, value in agreement(booking).items() if name != "service_post_id")
 
 
 def _is_news(booking: Booking, before: dict[str, Any]) -> bool:
-    now = _agreement(booking)
+    now = agreement(booking)
     moved_by = abs(booking.starts_at - datetime.fromisoformat(before["starts_at"]))
     return moved_by >= TELL_FROM or any(now[name] != before[name] for name in ("total_duration", "total_price"))
 

@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tirefit.database import Base
+from tirefit.models.people import User
 from tirefit.models.stations import ServicePost
 
 OVERLAP_GUARD = "reservations_no_overlap"  # the one constraint that means "slot taken"
@@ -249,6 +250,8 @@ class ScheduleRun(Base):
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
+
+    user: Mapped[User | None] = relationship(viewonly=True)
 
 
 # Reservations never overlap, so of those that start before the new end only the last can reach past the new start:

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit import audit, clock, revisions
 from tirefit.database import command, db
@@ -21,6 +22,7 @@ from tirefit.errors import (
     WindowsInvalid,
 )
 from tirefit.models import (
+    ScheduleException,
     ScheduleRun,
     ScheduleTemplate,
     ServicePoint,
@@ -83,12 +85,50 @@ def create_post(
     point = lock_station(point_id)
     require_length(slot_duration)
     require_free_number(point_id, post_number)
-    post = ServicePost(service_point_id=point_id, post_number=post_number, slot_duration=slot_duration)
-    post.name, post.description, post.active = name, description, active
-    db.session.add(post)
-    db.session.flush()
-    _apply(point, [post], "post", {"post_id": post.id}, None, state_of_post(post), user_id=user_id)
-    return post
+    post = ServicePost(post_number=post_number, slot_duration=slot_duration, name=name)
+    post.description, post.active = description, active
+    return _add_post(point, post, user_id)
+
+
+@command
+def create_posts(point_id: int, count: int, slot_duration: int, *, user_id: int | None = None) -> None:
+    """The first posts of a station, numbered from one and all of one length. A station that has posts keeps them."""
+    point = lock_station(point_id)
+    require_length(slot_duration)
+    if point.posts:
+        return
+    for number in range(1, count + 1):
+        _add_post(point, ServicePost(post_number=number, slot_duration=slot_duration, name=""), user_id)
+
+
+@command
+def set_lengths(point_id: int, lengths: Mapping[int, int], *, user_id: int | None = None) -> list[Difference]:
+    """Give posts their lengths (post id → minutes), or say that those they have are right: each leaves a run."""
+    point = lock_station(point_id)
+    done = []
+    for post in lock_posts_for_regeneration([post.id for post in point.posts]):
+        if post.id in lengths:
+            before = state_of_post(post)
+            after = before | {"slot_duration": lengths[post.id]}
+            put_post(post, after)
+            done.append(_apply(point, [post], "post", {"post_id": post.id}, before, after, user_id))
+    return done
+
+
+def were_never_looked_at(point: ServicePoint) -> bool:
+    """Have the posts been made from a mere number (`post_count`), and has nobody said since that they are right?"""
+    alike = {(post.slot_duration, post.name == f"Пост {post.post_number}") for post in point.posts}
+    if len(alike) != 1 or not all(named for _length, named in alike):
+        return False
+    changed = select(ScheduleRun.id).where(ScheduleRun.service_point_id == point.id, ScheduleRun.kind == "post")
+    return db.session.scalar(changed.limit(1)) is None
+
+
+def switch_off(point: ServicePoint, post: ServicePost, user_id: int | None = None) -> Difference:
+    """Inside a command that holds the station and the post: offer its time no longer; what is reserved there stays."""
+    before = state_of_post(post)
+    post.active = False
+    return _apply(point, [post], "post", {"post_id": post.id}, before, {**before, "active": False}, user_id)
 
 
 @command
@@ -318,6 +358,57 @@ def preview_exception(
     return _preview(point, replace(hours, exceptions=exceptions))
 
 
+@command
+def save_exceptions(
+    point_id: int,
+    first_day: date,
+    last_day: date,
+    windows: Sequence[LocalWindow] = (),
+    *,
+    reason: str = "",
+    post_ids: Sequence[int] = (),
+    user_id: int | None = None,
+    expected: str | None = None,
+) -> list[Difference]:
+    """The same for several posts at once (none named: for the station), each with a run of its own to be undone.
+
+    `expected` is what the preview touched (`Difference.touched`). Raises ScheduleChanged when that is no longer true.
+    """
+    point = lock_station(point_id)
+    seen = preview_exceptions(point, first_day, last_day, windows, post_ids=post_ids)
+    if expected is not None and seen.touched != expected:
+        raise ScheduleChanged(difference=seen)
+    after = _on_each(first_day, last_day, _exception(windows, reason))
+    return [_change_exceptions(point_id, post_id, after, user_id) for post_id in post_ids or (None,)]
+
+
+def preview_exceptions(
+    point: ServicePoint,
+    first_day: date,
+    last_day: date,
+    windows: Sequence[LocalWindow] = (),
+    *,
+    post_ids: Sequence[int] = (),
+) -> Difference:
+    """What `save_exceptions` would do. Writes nothing."""
+    _exception(windows, "")
+    hours = load_hours(point)
+    days = each_day(first_day, last_day)
+    asked = {(post_id, day): tuple(windows) for day in days for post_id in post_ids or (None,)}
+    return _preview(point, replace(hours, exceptions={**hours.exceptions, **asked}))
+
+
+def exceptions_between(point: ServicePoint, first_day: date, last_day: date) -> list[ScheduleException]:
+    """The dates of a station and of its posts that are not as their weekdays, in order."""
+    found = (
+        select(ScheduleException)
+        .where(ScheduleException.service_point_id == point.id, ScheduleException.day.between(first_day, last_day))
+        .options(selectinload(ScheduleException.windows))
+        .order_by(ScheduleException.day, ScheduleException.service_post_id)
+    )
+    return list(db.session.scalars(found))
+
+
 # --- runs
 
 
@@ -345,8 +436,19 @@ def undo_run(run_id: int, *, user_id: int | None = None) -> Difference:
 
 def latest_runs(point: ServicePoint, limit: int = 50) -> list[ScheduleRun]:
     """What has been changed at a station, the newest first."""
-    runs = select(ScheduleRun).where(ScheduleRun.service_point_id == point.id)
+    runs = select(ScheduleRun).where(ScheduleRun.service_point_id == point.id).options(joinedload(ScheduleRun.user))
     return list(db.session.scalars(runs.order_by(ScheduleRun.id.desc()).limit(limit)))
+
+
+def undoable(runs: Sequence[ScheduleRun]) -> set[int]:
+    """Of the latest runs, those that can be undone: the last one of its subject, not undone, and within a week."""
+    seen: list[dict[str, Any]] = []
+    found = set()
+    for run in runs:
+        if run.subject not in seen and run.undone_at is None and run.created_at >= clock.now() - UNDO_WITHIN:
+            found.add(run.id)
+        seen.append(run.subject)
+    return found
 
 
 def _apply(
@@ -408,6 +510,14 @@ def _leave_trace(run: ScheduleRun) -> None:
         before=run.before,
         after=run.after,
     )
+
+
+def _add_post(point: ServicePoint, post: ServicePost, user_id: int | None) -> ServicePost:
+    post.service_point_id = point.id
+    db.session.add(post)
+    db.session.flush()
+    _apply(point, [post], "post", {"post_id": post.id}, None, state_of_post(post), user_id=user_id)
+    return post
 
 
 def _preview(point: ServicePoint, hours: Hours) -> Difference:

@@ -25,6 +25,7 @@ from tirefit.web import (
     journal,
     manage,
     metrics,
+    plans,
     policy,
     programs,
     public,
@@ -95,7 +96,23 @@ def init_app(app: Flask) -> None:
     assets.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
-    for audience in (public, city, ticket, account, board, gate, bay, manage, desk, services, journal, staff, founding):
+    pages_of = (
+        public,
+        city,
+        ticket,
+        account,
+        board,
+        gate,
+        bay,
+        manage,
+        plans,
+        desk,
+        services,
+        journal,
+        staff,
+        founding,
+    )
+    for audience in pages_of:
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(programs.bp)

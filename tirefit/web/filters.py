@@ -54,6 +54,7 @@ def init_app(app: Flask) -> None:
         amount,
         booking_state,
         moment,
+        day_of,
         minutes,
         duration,
         breakdown,
@@ -187,6 +188,11 @@ def amount(minor: int, currency: str) -> float:
 def moment(iso: str) -> datetime:
     """A moment as traces keep it."""
     return datetime.fromisoformat(iso)
+
+
+def day_of(iso: str) -> date:
+    """A date as runs keep it."""
+    return date.fromisoformat(iso)
 
 
 def booking_state(status: str) -> str:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import contains_eager, joinedload
 
 from tirefit import revisions
 from tirefit.database import db
-from tirefit.models import BayDevice, Booking, Reservation, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import BayDevice, Booking, Reservation, ScheduleRun, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.web import policy
 
 LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
@@ -56,6 +56,12 @@ def device(device_id: int) -> BayDevice | None:
 
 def template(template_id: int) -> ScheduleTemplate | None:
     return db.session.get(ScheduleTemplate, template_id) if template_id <= LARGEST_ID else None
+
+
+def run(point: ServicePoint, run_id: int) -> ScheduleRun | None:
+    """A change of a station's schedule."""
+    found = db.session.get(ScheduleRun, run_id) if run_id <= LARGEST_ID else None
+    return found if found and found.service_point_id == point.id else None
 
 
 def block(point: ServicePoint, reservation_id: int) -> Reservation | None:

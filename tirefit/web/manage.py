@@ -11,15 +11,17 @@ from sqlalchemy import select
 
 from tirefit import clock, i18n
 from tirefit.board import load_of_posts
+from tirefit.booking import retire
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, ScheduleChanged, WindowsInvalid
 from tirefit.models import LIVE, Booking, ScheduleException, ScheduleTemplate, ServicePoint, ServicePost
 from tirefit.schedule import changes
 from tirefit.schedule.holidays import suggestions
-from tirefit.schedule.slots import Difference
+from tirefit.schedule.slots import LONGEST, SHORTEST, Difference
 from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
-from tirefit.web.forms.manage import DayOffForm, HolidaysForm, PostForm, WeekForm, seen
+from tirefit.web.forms.manage import DayOffForm, FirstPostsForm, HolidaysForm, PostForm, WeekForm, seen
+from tirefit.web.forms.public import as_id
 from tirefit.web.preview import Preview, arrange, bookings_of, closed_days, count_by_post, given_up
 
 bp = Blueprint("manage", __name__, url_prefix="/manage")
@@ -28,8 +30,49 @@ bp = Blueprint("manage", __name__, url_prefix="/manage")
 @bp.get("/posts")
 @policy.manager_of(load.asked_point)
 def posts(point: ServicePoint) -> ResponseReturnValue:
-    monday = _today(point) - timedelta(days=_today(point).weekday())
-    return render_template("manage/posts.html", point=point, monday=monday, loads=load_of_posts(point, monday, 7))
+    return _posts_page(point)
+
+
+@bp.post("/posts/first")
+@policy.manager_of(load.asked_point)
+def create_first_posts(point: ServicePoint) -> ResponseReturnValue:
+    """How many posts, and one length for all of them: to begin with."""
+    form = FirstPostsForm()
+    if not form.validate():
+        return _posts_page(point, first=form), 422
+    changes.create_posts(point.id, int(form.count.data), int(form.minutes.data), user_id=policy.my_id())
+    flash(_("Посты добавлены. Длительность каждого можно поменять отдельно."))
+    return redirect(url_for(".posts", s=point.slug), 303)
+
+
+@bp.post("/posts/lengths")
+@policy.manager_of(load.asked_point)
+def set_lengths(point: ServicePoint) -> ResponseReturnValue:
+    """After posts were made from a mere number: how long each of them really takes."""
+    lengths = {post.id: as_id(request.form.get(f"minutes-{post.id}", "").strip()) or 0 for post in point.posts}
+    wrong = [id for id, minutes in lengths.items() if not SHORTEST <= minutes <= LONGEST]
+    if wrong:
+        return _posts_page(point, wrong=wrong, typed=lengths), 422
+    changes.set_lengths(point.id, lengths, user_id=policy.my_id())
+    flash(_("Длительность постов проверена."))
+    return redirect(url_for(".posts", s=point.slug), 303)
+
+
+@bp.post("/posts/<int:post_id>/retire")
+@policy.manager_of(load.post)
+def retire_post(post: ServicePost) -> ResponseReturnValue:
+    """Switch it off with the plan that was shown: who can go to another post goes, the others stay."""
+    plan, _difference = retire.retire_post(post.id, user_id=policy.my_id())
+    moved, stay = len(plan.moves), len(plan.stay)
+    said = [_("Пост выключен.")]
+    if moved:
+        said.append(
+            ngettext("%(num)s запись перешла на другой пост.", "%(num)s записей перешло на другие посты.", moved)
+        )
+    if stay:
+        said.append(ngettext("%(num)s запись осталась на нём.", "%(num)s записей осталось на нём.", stay))
+    flash(" ".join(said))
+    return redirect(url_for(".post", post_id=post.id), 303)
 
 
 @bp.get("/posts/new")
@@ -85,7 +128,7 @@ def save_post(post: ServicePost) -> ResponseReturnValue:
         return _post_page(point, post, form), problem.status
     except PostHasBookings as problem:
         ahead = bookings_of(problem.facts["reserved"])
-        return _post_page(point, post, form, ahead=ahead), problem.status
+        return _post_page(point, post, form, ahead=ahead, plan=retire.plan_of(post)), problem.status
     flash(_applied(difference))
     return redirect(url_for(".post", post_id=post.id), 303)
 
@@ -187,6 +230,20 @@ def preview_template(template: ScheduleTemplate) -> ResponseReturnValue:
     form = WeekForm.read(request.form)
     status = 200 if form.validate() else 422
     return _week_page(_point_of(template), template, form), status
+
+
+def _posts_page(point: ServicePoint, first: FirstPostsForm | None = None, **context: Any) -> str:
+    monday = _today(point) - timedelta(days=_today(point).weekday())
+    return render_template(
+        "manage/posts.html",
+        point=point,
+        monday=monday,
+        loads=load_of_posts(point, monday, 7),
+        first=first or FirstPostsForm(formdata=None, data={"count": 3, "minutes": 30}),
+        check_lengths=changes.were_never_looked_at(point),
+        here=url_for(".posts", s=point.slug),
+        **context,
+    )
 
 
 def _post_page(point: ServicePoint, post: ServicePost | None, form: PostForm, **context: Any) -> str:

@@ -122,20 +122,22 @@ def count_by_post(difference: Difference, first_day: date, point: ServicePoint) 
 
 @dataclass(frozen=True)
 class ClosedDay:
-    """What closing one day does: how many free slots go, and the bookings that stay for people to decide."""
+    """What an exception does on one day: how many free slots go and come; bookings that stay, for people to decide."""
 
     date: date
     gone: int
     bookings: tuple[Booking, ...]
+    added: int = 0
 
 
 def closed_days(difference: Difference, point: ServicePoint, days: Iterable[date]) -> list[ClosedDay]:
     """The same difference, by the days that are to be closed."""
     gone = Counter(local_day(point.time_zone, cell[0]) for cell in given_up(difference))
+    added = Counter(local_day(point.time_zone, cell[0]) for cell in difference.added)
     outside: dict[date, list[Booking]] = {}
     for booking in bookings_of(difference.outside):
         outside.setdefault(local_day(point.time_zone, booking.starts_at), []).append(booking)
-    return [ClosedDay(day, gone[day], tuple(outside.get(day, ()))) for day in sorted(days)]
+    return [ClosedDay(day, gone[day], tuple(outside.get(day, ())), added[day]) for day in sorted(days)]
 
 
 def given_up(difference: Difference) -> list[Cell]:

@@ -45,7 +45,7 @@ class WholeNumber(Field):
 
     def process_formdata(self, values: Sequence[str]) -> None:
         typed = (values[0] if values else "").strip()
-        self.data = int(typed) if re.fullmatch(r"[0-9]{1,9}", typed) else _showable(typed[:20])
+        self.data = int(typed) if re.fullmatch(r"[0-9]{1,9}", typed) else showable(typed[:20])
 
     def pre_validate(self, form: FlaskForm) -> None:
         if not isinstance(self.data, int) or not self.lowest <= self.data <= self.highest:
@@ -69,6 +69,13 @@ class Line(StringField):
         self.data = line
 
 
+class FirstPostsForm(FlaskForm):
+    """How many posts a station has to begin with, and how long a slot of each is."""
+
+    count = WholeNumber(_l("Сколько постов на станции?"), 1, 30, _l("Введите число от 1 до 30"))
+    minutes = WholeNumber(_l("Длительность слота, минут"), SHORTEST, LONGEST, _l("Введите от 5 до 480 минут"))
+
+
 class PostForm(FlaskForm):
     """A post. `seen` is what its fields held when the page was made: two people do not overwrite each other."""
 
@@ -90,7 +97,7 @@ class PostForm(FlaskForm):
         return int(self.slot_other.data if self.slot.data == OTHER else self.slot.data)
 
     def validate_slot(self, field: Field) -> None:
-        self.slot_other.data = _showable(str(self.slot_other.data or "")[:20])
+        self.slot_other.data = showable(str(self.slot_other.data or "")[:20])
         typed = str((self.slot_other.data if field.data == OTHER else field.data) or "").strip()
         if not re.fullmatch(r"[0-9]{1,4}", typed) or not SHORTEST <= int(typed) <= LONGEST:
             raise ValidationError(_l("Введите от %(low)s до %(high)s минут", low=SHORTEST, high=LONGEST))
@@ -137,7 +144,7 @@ class WeekForm:
 
     @classmethod
     def read(cls, sent: Any) -> "WeekForm":
-        rows = [[_showable(typed[:8]) for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
+        rows = [[showable(typed[:8]) for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
         return cls(
             sent.get("name", ""), [row + [""] * (2 + 2 * BREAKS - len(row)) for row in rows], sent.get("seen", "")
         )
@@ -159,7 +166,7 @@ class WeekForm:
         return not self.errors and self.name_error is None
 
 
-def _showable(typed: str) -> str:
+def showable(typed: str) -> str:
     """What cannot be shown again must not become an empty field either: that would be a day off."""
     return "?" if fit(typed) is None else typed
 
