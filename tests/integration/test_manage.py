@@ -12,7 +12,7 @@ from tirefit.database import db
 from tirefit.models import Booking, Reservation, ScheduleException, ScheduleSlot, ScheduleTemplate, ServicePost
 from tirefit.schedule.changes import delete_template, preview_post_schedule, preview_template, save_template
 from tirefit.web.forms.manage import PostForm, read_row, read_time, rows_of, seen, week_seen
-from tirefit.web.preview import arrange, given_up
+from tirefit.web.preview import arrange, given_up, opened
 
 WEEK = [(day, 540, 1080) for day in range(6)]
 
@@ -97,7 +97,7 @@ def test_the_preview_counts_what_applying_then_does(station, manager, post):
     assert (week.before - week.removed, week.booked) == (week.kept, 1)
     assert sold() == was_sold
     done = manager.get(answer.location).text
-    assert f"добавлено {len(difference.added)}, убрано {len(given_up(difference))}" in done
+    assert f"добавлено {len(opened(difference))}, убрано {len(given_up(difference))}" in done
 
 
 def test_the_form_opens_with_what_is_and_a_preview_without_change(station, manager, post):

@@ -22,7 +22,7 @@ from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
 from tirefit.web.forms.manage import DayOffForm, FirstPostsForm, HolidaysForm, PostForm, WeekForm, seen
 from tirefit.web.forms.public import as_id
-from tirefit.web.preview import Preview, arrange, bookings_of, closed_days, count_by_post, given_up
+from tirefit.web.preview import Preview, arrange, bookings_of, closed_days, count_by_post, given_up, opened
 
 bp = Blueprint("manage", __name__, url_prefix="/manage")
 
@@ -370,7 +370,7 @@ def _applied(difference: Difference) -> str:
         (
             _(
                 "Применено: добавлено %(added)s, убрано %(removed)s.",
-                added=len(difference.added),
+                added=len(opened(difference)),
                 removed=len(given_up(difference)),
             ),
             ngettext("%(num)s запись на месте.", "%(num)s записей на месте.", booked),

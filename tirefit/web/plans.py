@@ -19,7 +19,7 @@ from tirefit.web import load, policy
 from tirefit.web.forms.desk import day_of
 from tirefit.web.forms.plans import CLOSED, ExceptionForm
 from tirefit.web.forms.public import as_id
-from tirefit.web.preview import closed_days, given_up
+from tirefit.web.preview import closed_days, given_up, opened
 
 bp = Blueprint("plans", __name__, url_prefix="/manage/<slug:slug>")
 
@@ -137,6 +137,7 @@ def _exceptions_page(
         posts={post.id: post for post in point.posts},
         difference=difference,
         gone=len(given_up(difference)) if difference else 0,
+        come=len(opened(difference)) if difference else 0,
         lines=lines,
         here=url_for(".exceptions", slug=point.slug, year=year),
         **context,
@@ -186,7 +187,7 @@ def _look(found: list[ScheduleException], is_usual: bool) -> str:
 
 def _what_was_done(done: list[Difference]) -> str:
     """What applying has done, over all days that are offered."""
-    added = sum(len(each.added) for each in done)
+    added = sum(len(opened(each)) for each in done)
     removed = sum(len(given_up(each)) for each in done)
     outside = len({booking.id for each in done for booking in each.outside if booking.kind == "booking"})
     said = [_("Применено: добавлено %(added)s, убрано %(removed)s.", added=added, removed=removed)]

@@ -5,7 +5,7 @@ The difference itself comes from schedule.slots and is the one that applying wri
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -94,8 +94,9 @@ def arrange(difference: Difference, point: ServicePoint) -> Preview:
     first = difference.first_day + timedelta(days=-difference.first_day.weekday() % 7)
     if first + timedelta(days=6) > difference.last_day:
         first = difference.first_day
-    gone = given_up(difference)
-    days = tuple(_day(difference, gone, point, first + timedelta(days=n)) for n in range(7))
+    kept, gone = _bookable(difference, difference.kept), given_up(difference)
+    looks = {"keep": kept, "del": gone, "add": opened(difference)}
+    days = tuple(_day(difference, looks, point, first + timedelta(days=n)) for n in range(7))
     marks = [mark for day in days for mark in (*day.was, *day.will, *day.booked)]
     top = min((mark.minute for mark in marks), default=8 * 60) // 60 * 60
     bottom = -(-max((mark.minute + mark.length for mark in marks), default=20 * 60) // 60) * 60
@@ -111,11 +112,11 @@ def count_by_post(difference: Difference, first_day: date, point: ServicePoint) 
             cell[1] == post_id and first_day <= local_day(point.time_zone, cell[0]) <= last_day for cell in cells
         )
 
-    gone = given_up(difference)
+    still, gone, new = _bookable(difference, difference.kept), given_up(difference), opened(difference)
     counts = {}
     for post in point.posts:
-        kept = of(difference.kept, post.id)
-        added, removed = of(difference.added, post.id), of(gone, post.id)
+        kept = of(still, post.id)
+        added, removed = of(new, post.id), of(gone, post.id)
         counts[post.id] = (kept + removed, kept + added, added, removed)
     return counts
 
@@ -133,7 +134,7 @@ class ClosedDay:
 def closed_days(difference: Difference, point: ServicePoint, days: Iterable[date]) -> list[ClosedDay]:
     """The same difference, by the days that are to be closed."""
     gone = Counter(local_day(point.time_zone, cell[0]) for cell in given_up(difference))
-    added = Counter(local_day(point.time_zone, cell[0]) for cell in difference.added)
+    added = Counter(local_day(point.time_zone, cell[0]) for cell in opened(difference))
     outside: dict[date, list[Booking]] = {}
     for booking in bookings_of(difference.outside):
         outside.setdefault(local_day(point.time_zone, booking.starts_at), []).append(booking)
@@ -141,7 +142,17 @@ def closed_days(difference: Difference, point: ServicePoint, days: Iterable[date
 
 
 def given_up(difference: Difference) -> list[Cell]:
-    """Of the slots that go, those that could still be booked: what lies under a reservation was on offer to nobody."""
+    """Of the slots that go, those that could still be booked."""
+    return _bookable(difference, difference.removed)
+
+
+def opened(difference: Difference) -> list[Cell]:
+    """Of the slots that come, those that can be booked."""
+    return _bookable(difference, difference.added)
+
+
+def _bookable(difference: Difference, cells: Iterable[Cell]) -> list[Cell]:
+    """What lies under a reservation is on offer to nobody, and is not counted."""
     taken: dict[int, list[Span]] = {}
     for each in sorted(difference.reserved, key=lambda each: each.starts_at):
         if each.kind != "hold":
@@ -152,7 +163,7 @@ def given_up(difference: Difference) -> list[Cell]:
         before = bisect_left(spans, cell[2], key=lambda span: span[0])
         return before == 0 or spans[before - 1][1] <= cell[0]
 
-    return [cell for cell in difference.removed if is_free(cell)]
+    return [cell for cell in cells if is_free(cell)]
 
 
 def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
@@ -162,16 +173,16 @@ def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
     return tuple(db.session.scalars(found.order_by(Booking.starts_at))) if ids else ()
 
 
-def _day(difference: Difference, gone: Sequence[Cell], point: ServicePoint, day: date) -> PreviewDay:
-    def of(cells: Iterable[Cell], look: str) -> list[Mark]:
-        return [_mark(start, end, look, point) for start, _, end in cells if local_day(point.time_zone, start) == day]
-
+def _day(difference: Difference, cells: Mapping[str, Sequence[Cell]], point: ServicePoint, day: date) -> PreviewDay:
+    marks = {
+        look: [_mark(start, end, look, point) for start, _, end in found if local_day(point.time_zone, start) == day]
+        for look, found in cells.items()
+    }
     outside = {each.id for each in difference.outside}
-    kept = of(difference.kept, "keep")
     return PreviewDay(
         day,
-        was=_in_order(kept + of(gone, "del")),
-        will=_in_order(kept + of(difference.added, "add")),
+        was=_in_order(marks["keep"] + marks["del"]),
+        will=_in_order(marks["keep"] + marks["add"]),
         booked=_in_order(
             _mark(each.starts_at, each.ends_at, "out" if each.id in outside else "book", point)
             for each in difference.reserved
