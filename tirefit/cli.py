@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import select
 
-from tirefit import accounts, backup, demo, founding, jobs, tokens
+from tirefit import accounts, backup, demo, doctor, founding, jobs, tokens
 from tirefit.booking import privacy
 from tirefit.database import db
 from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
@@ -24,7 +24,8 @@ from tirefit.schedule.slots import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    for command in (serve, web, worker, scheduler, generate_schedule, user, token, demo_, backup_, restore_, customer):
+    running = (serve, web, worker, scheduler, generate_schedule)
+    for command in (*running, user, token, customer, demo_, backup_, restore_, doctor_):
         app.cli.add_command(command)
 
 
@@ -170,6 +171,23 @@ def forget_customer(phone: str) -> None:
     click.echo(f"{_count(forgotten, 'booking')} without a customer now.")
     if ahead:
         raise click.ClickException(f"still ahead, cancel them first: {', '.join(ahead)}")
+
+
+@click.command("doctor")
+@click.option("--no-dns", is_flag=True, help="Do not ask DNS about the domain that letters come from.")
+@with_appcontext
+def doctor_(no_dns: bool) -> None:
+    """Look whether everything is as it should be: data, offers, letters, queue, clock, mail.
+
+    Changes nothing. The exit code is 1 when something is wrong, for whoever watches.
+    """
+    signs = {"ok": "ok   ", "look": "look ", "wrong": "WRONG"}
+    found = []
+    for finding in doctor.examine(None if no_dns else doctor.ask_dns):
+        found.append(finding.state)
+        click.echo(f"{signs[finding.state]}  {finding.about}: {finding.words}")
+    if "wrong" in found:
+        raise SystemExit(1)
 
 
 @click.command("demo")

@@ -36,6 +36,8 @@ DEFAULTS: dict[str, Any] = {
     "MAIL_USE_SSL": False,
     "MAIL_DEFAULT_SENDER": "TireFit <no-reply@localhost>",
     "API_REQUESTS_PER_MINUTE": 600,  # of one network, or of one token
+    "DKIM_KEY_FILE": None,  # a PEM file with the private key; None: the mail server signs, or nobody does
+    "DKIM_SELECTOR": "tirefit",
     "MAIL_TIMEOUT": 10,  # seconds; a letter's lease is longer than that
 }
 

@@ -26,6 +26,7 @@ PEOPLE, MANAGERS = "people of the station", "its managers"
 ADMINS = "admins of the network"
 ADMINS_ANYWHERE = "admins, wherever they are"
 ANYBODY_HERE = "whoever is signed in, anywhere"
+OPERATORS = "those who answer for the installation"
 AT_THE_BAY = "the tablet of the post, and people of the station"
 TOKENS = "programs with a token of the station"  # whose token opens what: test_api_station.py
 
@@ -122,6 +123,15 @@ CLOSED = {
     "tablets.devices": MANAGERS,
     "tablets.offer": MANAGERS,
     "tablets.disconnect": MANAGERS,
+    "letters.show": MANAGERS,
+    "letters.resend": MANAGERS,
+    "letters.preview": MANAGERS,
+    "letters.preview_html": MANAGERS,
+    "letters.send_sample": MANAGERS,
+    "operations.mail": OPERATORS,
+    "operations.try_mail": OPERATORS,
+    "operations.queue": OPERATORS,
+    "operations.change_job": OPERATORS,
     "journal.show": MANAGERS,
     "journal.table": MANAGERS,
     "staff.show": MANAGERS,
@@ -223,8 +233,9 @@ EXPECTED = {
         AT_THE_BAY: 404,
     },
 }
-for expected in EXPECTED.values():
+for caller, expected in EXPECTED.items():
     expected[TOKENS] = 401  # a cookie is none
+    expected[OPERATORS] = GOES_ON if caller == "admin" else expected[PEOPLE] if expected[PEOPLE] == SIGN_IN else 403
 
 
 @pytest.fixture

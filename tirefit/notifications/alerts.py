@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -37,12 +37,11 @@ def letters_are_stuck() -> dict[str, Any] | None:
     age = outbox.oldest_due_age()
     if age < LETTERS_WAIT:
         return None
-    now = clock.now()
-    left = select(Notification.id).where(Notification.state == "sent", Notification.sent_at > now - LETTERS_WAIT)
+    since = clock.now() - LETTERS_WAIT
+    left = select(Notification.id).where(Notification.state == "sent", Notification.sent_at > since)
     if db.session.scalar(left.limit(1)) is not None:
         return None
-    waiting = select(func.count()).where(Notification.state == "pending", Notification.due_at <= now)
-    return {"count": db.session.scalar(waiting) or 0, "minutes": int(age.total_seconds()) // 60}
+    return {"count": outbox.how_many_wait(), "minutes": int(age.total_seconds()) // 60}
 
 
 def stations_behind() -> list[str]:

@@ -9,14 +9,29 @@ import contextlib
 import mailbox
 import smtplib
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import dkim
 import flask_mail
 from flask import current_app
 
 from tirefit.database import db
 from tirefit.notifications.letters import sender_domain
+
+SIGNED = (  # by DKIM: what a reader sees, and what one click acts on
+    *(b"from", b"to", b"subject", b"date", b"message-id", b"reply-to", b"mime-version", b"content-type"),
+    *(b"auto-submitted", b"list-unsubscribe", b"list-unsubscribe-post"),
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a letter that somebody waits for: was it taken, and what did the server say?"""
+
+    is_taken: bool
+    answer: str
 
 
 class Refused(Exception):
@@ -60,6 +75,11 @@ class Connection(flask_mail.Connection):
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 self.host.quit()
 
+    @property
+    def answer(self) -> str:
+        """What the server said last, in its own words."""
+        return getattr(self.host, "said", "")
+
     def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
         """Hand one letter over. Returns when the server has taken it; raises Refused, NotNow or Unreachable."""
         db.session.rollback()  # the mail server may take its time; the database is not kept waiting
@@ -82,9 +102,9 @@ class Connection(flask_mail.Connection):
         }
         checked = ssl.create_default_context()
         if self.mail.use_ssl:
-            host: smtplib.SMTP = smtplib.SMTP_SSL(self.mail.server, self.mail.port, context=checked, **settings)
+            host: smtplib.SMTP = _TalkativeTLS(self.mail.server, self.mail.port, context=checked, **settings)
         else:
-            host = smtplib.SMTP(self.mail.server, self.mail.port, **settings)
+            host = _Talkative(self.mail.server, self.mail.port, **settings)
         try:
             if self.mail.use_tls:
                 host.starttls(context=checked)
@@ -96,12 +116,68 @@ class Connection(flask_mail.Connection):
         return host
 
 
+class _Talkative(smtplib.SMTP):
+    """Signs what it sends, and keeps what the server said to it: smtplib throws that away when all was well."""
+
+    said = ""
+
+    def sendmail(self, from_addr: str, to_addrs: Any, msg: Any, *options: Any, **more: Any) -> Any:
+        return super().sendmail(from_addr, to_addrs, signed(msg), *options, **more)
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        code, words = super().data(msg)
+        self.said = _words(code, words)
+        return code, words
+
+
+class _TalkativeTLS(_Talkative, smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte."""
+
+
 class DemoConnection(Connection):
     """The demo's mailbox: takes everything."""
 
     def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
         db.session.rollback()
         demo_mailbox().add(message.as_bytes())
+
+    @property
+    def answer(self) -> str:
+        return "250 the demo's mailbox has it: /dev/mail"
+
+
+def try_out(message: flask_mail.Message) -> Attempt:
+    """Send one letter now, beside the outbox, and tell what came of it: for a person who waits for the answer."""
+    if way() is None:
+        return Attempt(False, "TIREFIT_MAIL_SERVER is not set")
+    with connect() as connection:
+        try:
+            connection.send(message)
+        except (Refused, NotNow, Unreachable) as error:
+            return Attempt(False, str(error))
+        return Attempt(True, connection.answer)
+
+
+def greet() -> str | None:
+    """Connect, sign in, say goodbye; → what went wrong, None when nothing did."""
+    try:
+        with connect() as connection:
+            connection.host = connection.configure_host()
+    except (smtplib.SMTPException, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def signed(content: bytes) -> bytes:
+    """With a DKIM signature in front, where there is a key: relaxed, over what a reader sees and what finds us."""
+    key_file = current_app.config["DKIM_KEY_FILE"]
+    if not key_file:
+        return content
+    selector, domain = current_app.config["DKIM_SELECTOR"].encode(), sender_domain().encode()
+    key = Path(key_file).read_bytes()
+    how = (b"relaxed", b"relaxed")
+    signature: bytes = dkim.sign(content, selector, domain, key, canonicalize=how, include_headers=list(SIGNED))
+    return signature + content
 
 
 def _verdict(code: int, words: bytes | str) -> Exception:

@@ -4,6 +4,7 @@ A letter speaks its reader's language and goes by the station's clock. Its HTML 
 is fetched from anywhere.
 """
 
+import secrets
 from datetime import date, datetime
 from email.utils import parseaddr
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import css_inline
 from flask import current_app, render_template
-from flask_babel import force_locale
+from flask_babel import force_locale, gettext
 from flask_mail import BadHeaderError, Message
 from sqlalchemy import select
 
@@ -42,12 +43,12 @@ def compose(letter: ClaimedLetter) -> Message:
         return _message(letter, {"station": None, "cause": letter.facts or {}, "links": _own_links()})
 
 
-def about_booking(letter: ClaimedLetter, booking: Booking) -> Message:
-    """A letter about this booking, which for a sample need not be in the database."""
+def about_booking(letter: ClaimedLetter, booking: Booking, **known: Any) -> Message:
+    """A letter about this booking, which for a sample need not be in the database; its history is then `known`."""
     kind = KINDS[letter.kind]
     station, reply_to = _line(booking.service_point.name), _line(booking.service_point.email or "")
-    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token), "was": _was(booking)}
-    facts["delay_minutes"] = _delay_of(booking)
+    history = known or {"was": _was(booking), "delay_minutes": _delay_of(booking)}
+    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token)} | history
     with force_locale(letter.locale):
         message = _message(letter, facts)
         if letter.kind != "booking_completed":
@@ -59,6 +60,16 @@ def about_booking(letter: ClaimedLetter, booking: Booking) -> Message:
     if kind.may_be_stopped:
         stop = {"List-Unsubscribe": f"<{facts['links']['stop']}>", "List-Unsubscribe-Post": NO_COST_TO_STOP}
         message.extra_headers = AUTO | stop
+    return message
+
+
+def test_letter(recipient: str, locale: str) -> Message:
+    """A few words, to see whether letters arrive."""
+    with force_locale(locale):
+        subject = gettext("TireFit: проверка почты")
+        body = gettext("Если вы это читаете, почта TireFit работает.")
+    message = Message(subject, recipients=[_line(recipient)], body=body, extra_headers=dict(AUTO))
+    message.msgId = f"<test.{secrets.token_hex(8)}@{sender_domain()}>"
     return message
 
 

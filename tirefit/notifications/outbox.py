@@ -255,6 +255,12 @@ def is_anything_due() -> bool:
     return db.session.scalar(select(Notification.id).where(*_is_due(clock.now())).limit(1)) is not None
 
 
+def how_many_wait() -> int:
+    """How many letters are due and have not left."""
+    waiting = select(func.count()).where(Notification.state == "pending", Notification.due_at <= clock.now())
+    return db.session.scalar(waiting) or 0
+
+
 def oldest_due_age() -> timedelta:
     """How long the longest waiting letter has been due. Zero when nothing waits; minutes mean that nobody sends."""
     now = clock.now()
@@ -388,8 +394,13 @@ def _insert(kind: str, recipient: str, locale: str, due_at: datetime | None, **a
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     written = insert(Notification).values(values).on_conflict_do_nothing().returning(Notification.id)
     is_new = db.session.execute(written).scalar() is not None
-    on_commit(_announce)
+    announce()
     return is_new
+
+
+def announce() -> None:
+    """Inside a command that has written letters: once it is committed, somebody may send them."""
+    on_commit(_announce)
 
 
 def _announce() -> None:

@@ -24,6 +24,7 @@ KINDS = {
     "token": _l("Токены программ"),
     "sites": _l("Сайты"),
     "station": _l("Настройки станции"),
+    "letter": _l("Письма"),
 }
 
 EVENTS = {
@@ -52,6 +53,11 @@ EVENTS = {
     "phone_shown": _l("открыт телефон %(thing)s"),
     "delay_told": _l("%(thing)s сообщили о задержке"),
     "forgotten": _l("данные клиента записи %(thing)s удалены"),
+    "come": _l("%(thing)s подтвердил, что приедет"),
+    "reminders_off": _l("%(thing)s отказался от напоминаний"),
+    "reminders_on": _l("%(thing)s снова хочет напоминания"),
+    # of both
+    "letter_resent": _l("письмо отправлено ещё раз: %(thing)s"),
     # of everything else
     "post_created": _l("пост «%(thing)s» добавлен"),
     "post_changed": _l("пост «%(thing)s» изменён"),

@@ -27,6 +27,7 @@ from tirefit.booking.steps import (
 )
 from tirefit.errors import Problem
 from tirefit.models import Booking, ServicePoint
+from tirefit.notifications import alerts
 from tirefit.schedule.windows import local_day
 from tirefit.web import gate_panels, htmx, load, policy
 from tirefit.web.forms.board import PlaceForm, version_seen
@@ -164,6 +165,7 @@ def page(
     return render_template(
         template,
         point=point,
+        stuck=alerts.letters_are_stuck(),
         day=load_day(point, day, moving),
         today=local_day(point.time_zone, clock.now()),
         booking=booking,

@@ -12,13 +12,11 @@ from flask_babel import format_timedelta
 
 from tirefit import clock
 from tirefit.notifications import delivery
-from tirefit.web import headers, policy
+from tirefit.web import framed, policy
 
 bp = Blueprint("dev", __name__, url_prefix="/dev/mail")
 
 MOST_SHOWN = 100
-FRAME = "allow-popups allow-popups-to-escape-sandbox"  # links in the letter open beside it; nothing else works in it
-FRAMED_LETTER = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox {FRAME}"
 
 
 @bp.before_request
@@ -38,19 +36,15 @@ def letters() -> str:
 @policy.public
 def letter(key: str) -> Response:
     found = _read(key)
-    page = Response(render_template("dev/letter.html", key=key, letter=found, age=_age(key), frame=FRAME, part=_part))
-    page.headers["Content-Security-Policy"] = headers.POLICY + "; frame-src 'self'"
-    return page
+    return framed.page(
+        render_template("dev/letter.html", key=key, letter=found, age=_age(key), frame=framed.SANDBOX, part=_part)
+    )
 
 
 @bp.get("/<key>/html")
 @policy.public
 def html(key: str) -> Response:
-    """The letter as its reader sees it, with a policy of its own: its look is inline, and it may do nothing."""
-    page = Response(_part(_read(key), "html").replace("<head>", '<head><base target="_blank">', 1))
-    page.headers["Content-Security-Policy"] = FRAMED_LETTER
-    page.headers["X-Frame-Options"] = "SAMEORIGIN"
-    return page
+    return framed.letter(_part(_read(key), "html"))
 
 
 @bp.get("/<key>/calendar.ics")

@@ -6,7 +6,16 @@ from sqlalchemy.orm import contains_eager, joinedload
 
 from tirefit import revisions
 from tirefit.database import db
-from tirefit.models import BayDevice, Booking, Reservation, ScheduleRun, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import (
+    BayDevice,
+    Booking,
+    Notification,
+    Reservation,
+    ScheduleRun,
+    ScheduleTemplate,
+    ServicePoint,
+    ServicePost,
+)
 from tirefit.web import policy
 
 LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
@@ -48,6 +57,12 @@ def bay(slug: str, post_number: int) -> ServicePost | None:
     of_station = select(ServicePost).join(ServicePost.service_point)
     found = of_station.where(ServicePoint.slug == slug, ServicePost.post_number == post_number)
     return db.session.scalar(revisions.with_revision(found, contains_eager(ServicePost.service_point)))
+
+
+def letter(point: ServicePoint, letter_id: int) -> Notification | None:
+    """A letter of a station."""
+    found = db.session.get(Notification, letter_id) if letter_id <= LARGEST_ID else None
+    return found if found and found.service_point_id == point.id else None
 
 
 def device(device_id: int) -> BayDevice | None:

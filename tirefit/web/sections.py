@@ -33,6 +33,8 @@ SECTIONS = (
     Section("services", "services.show", _l("Услуги и цены")),
     Section("staff", "staff.show", _l("Сотрудники"), more=True),
     Section("programs", "programs.show", _l("API и виджет"), more=True),
+    Section("letters", "letters.show", _l("Письма"), more=True),
+    Section("operations", "operations.mail", _l("Почта и очередь"), part="s", needed="admin", more=True),
     Section("audit", "journal.show", _l("Журнал"), more=True),
 )
 
