@@ -4,6 +4,7 @@ Settings are environment variables `TIREFIT_<NAME>`; DATABASE_URL, REDIS_URL and
 hosts set them.
 """
 
+import difflib
 import os
 import secrets
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "MAIL_TIMEOUT": 10,  # seconds; a letter's lease is longer than that
 }
 
+OF_TOOLS = {"TRIALS", "TEST_DATABASE_URL", "REQUIRE_BROWSER", "WRITE_EXAMPLES"}  # what tests and scripts go by
+SHORTEST_KEY = 32
 PLAIN_NAMES = ("DATABASE_URL", "REDIS_URL", "PORT")
 
 
@@ -53,6 +56,8 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
         if text != "":
             settings[name] = _read(name, text, default)
     settings.update(overrides or {})
+    if overrides is None or not settings.get("TESTING"):
+        _require_sense(settings, environ)
     instance = Path(settings["INSTANCE_PATH"]).resolve()
     instance.mkdir(mode=0o700, parents=True, exist_ok=True)  # people and their phones live here
     settings["INSTANCE_PATH"] = str(instance)
@@ -60,6 +65,40 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
     settings["BASE_URL"] = (settings["BASE_URL"] or f"http://127.0.0.1:{settings['PORT']}").rstrip("/")
     settings["SECRET_KEY"] = settings["SECRET_KEY"] or _kept_secret(instance / "secret_key")
     return settings
+
+
+def _require_sense(settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Refuse to start with what can only be a mistake, in one line that says what to change."""
+    for name in environ:
+        known = name.removeprefix("TIREFIT_")
+        if name != known and known not in DEFAULTS and known not in OF_TOOLS:
+            near = difflib.get_close_matches(known, DEFAULTS, n=1)
+            raise SystemExit(f"{name} is no setting of TireFit{f'; did you mean TIREFIT_{near[0]}?' if near else ''}")
+    key, base = settings["SECRET_KEY"], settings["BASE_URL"]
+    for wrong, words in (
+        (key and len(key) < SHORTEST_KEY, f"TIREFIT_SECRET_KEY is shorter than {SHORTEST_KEY} characters"),
+        (not 0 < settings["PORT"] < 65536, f"PORT is {settings['PORT']}; it takes 1 to 65535"),
+        (
+            base and not base.startswith(("http://", "https://")),
+            f"TIREFIT_BASE_URL is {base!r}; it begins with https://",
+        ),
+        (
+            settings["HTTPS"] and base and base.startswith("http://"),
+            "TIREFIT_HTTPS is 1 and TIREFIT_BASE_URL begins with http://: links in letters open without the cookies",
+        ),
+        (
+            settings["HTTPS"] and settings["DEMO"],
+            "TIREFIT_DEMO is 1 and TIREFIT_HTTPS too: the demo has accounts and a mailbox that strangers must not find",
+        ),
+        (
+            settings["MAIL_USE_TLS"] and settings["MAIL_USE_SSL"],
+            "TIREFIT_MAIL_USE_TLS and TIREFIT_MAIL_USE_SSL are both 1; a port speaks one of them (587 and 465)",
+        ),
+        (settings["LOG_FORMAT"] not in ("text", "json"), "TIREFIT_LOG_FORMAT is text or json"),
+        (settings["RETENTION_DAYS"] < 0, "TIREFIT_RETENTION_DAYS is below 0; 0 keeps everybody for ever"),
+    ):
+        if wrong:
+            raise SystemExit(words)
 
 
 def _read(name: str, text: str, default: Any) -> Any:
