@@ -28,6 +28,7 @@ ADMINS_ANYWHERE = "admins, wherever they are"
 ANYBODY_HERE = "whoever is signed in, anywhere"
 OPERATORS = "those who answer for the installation"
 AT_THE_BAY = "the tablet of the post, and people of the station"
+WATCHERS = "a monitoring system with the installation's token"
 TOKENS = "programs with a token of the station"  # whose token opens what: test_api_station.py
 
 # Every route that is not open to the world or to whoever has a customer's link.
@@ -151,6 +152,7 @@ CLOSED = {
     "setup.done": MANAGERS,
     "setup.poster": MANAGERS,
     "setup.code": MANAGERS,
+    "metrics.show": WATCHERS,
     "account.mine": ANYBODY_HERE,
     "account.change_password": ANYBODY_HERE,
     "account.end_session": ANYBODY_HERE,
@@ -235,6 +237,7 @@ EXPECTED = {
 }
 for caller, expected in EXPECTED.items():
     expected[TOKENS] = 401  # a cookie is none
+    expected[WATCHERS] = 404
     expected[OPERATORS] = GOES_ON if caller == "admin" else expected[PEOPLE] if expected[PEOPLE] == SIGN_IN else 403
 
 

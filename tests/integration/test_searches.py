@@ -164,7 +164,7 @@ def test_a_full_horizon_gives_the_phone(client, app):
     point = factories.station(posts=(480,), horizon_days=1)
     while (page := client.get(times_url())) and soonest(page):
         reserve_slot_temporarily(point.id, datetime.fromisoformat(soonest(page)), 40, new_token())
-    assert "В этот день свободного времени нет" in page.text
+    assert "Свободного времени сейчас нет ни на один день" in page.text
     assert "Ничего не подходит? Позвоните" in page.text
 
 
