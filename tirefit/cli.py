@@ -18,6 +18,9 @@ from tirefit import accounts, backup, demo, doctor, founding, jobs, tokens
 from tirefit.booking import privacy
 from tirefit.database import db
 from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
+from tirefit.importing import report, writing
+from tirefit.importing.plan import make_plan
+from tirefit.importing.source import SourceUnreadable, open_source
 from tirefit.jobs import periodic, runner
 from tirefit.models import OVERLAP_GUARD, ServicePoint, overlap_guard_is_there
 from tirefit.schedule.slots import generate_rolling_schedule
@@ -25,7 +28,7 @@ from tirefit.schedule.slots import generate_rolling_schedule
 
 def init_app(app: Flask) -> None:
     running = (serve, web, worker, scheduler, generate_schedule)
-    for command in (*running, user, token, customer, demo_, backup_, restore_, doctor_):
+    for command in (*running, user, token, import_legacy, customer, demo_, backup_, restore_, doctor_):
         app.cli.add_command(command)
 
 
@@ -188,6 +191,33 @@ def doctor_(no_dns: bool) -> None:
         click.echo(f"{signs[finding.state]}  {finding.about}: {finding.words}")
     if "wrong" in found:
         raise SystemExit(1)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--write", is_flag=True, help="Write it. Without this, only what would happen is shown.")
+@click.option("--time-zone", default="Europe/Kyiv", help="Of stations that name none.")
+@click.option("--country", default="UA", help="How local phones are read.")
+@click.option("--currency", default="UAH")
+@with_appcontext
+def import_legacy(source: str, write: bool, time_zone: str, country: str, currency: str) -> None:
+    """Move in from the old system: SOURCE is the URL of its PostgreSQL database, or a folder of CSV files.
+
+    Shows what would happen. With --write it happens; stopped, it goes on when run again, and twice is once. See
+    docs/moving-in.md.
+    """
+    try:
+        plan = make_plan(open_source(source), time_zone, country)
+    except SourceUnreadable as problem:
+        raise click.ClickException(str(problem)) from None
+    for line in report.lines(plan):
+        click.echo(line)
+    if not write:
+        click.echo("Nothing has been written. Run it again with --write.")
+        return
+    writing.write(plan, country, currency, lambda done, of: click.echo(f"{done} of {_count(of, 'booking')}"))
+    for (table, state), count in sorted(writing.counts().items()):
+        click.echo(f"{table}: {state} {count}")
 
 
 @click.command("demo")

@@ -626,6 +626,7 @@ def addresses_of(app, method: str) -> list[str]:
         "invitation_id": "1",
         "post_number": "1",
         "token_id": "1",
+        "row_id": "1",
     }
     addresses = []
     for rule in app.url_map.iter_rules():

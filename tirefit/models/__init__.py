@@ -13,6 +13,7 @@ from tirefit.models.bookings import (
     BookingService,
     WaitingVisit,
 )
+from tirefit.models.imports import ImportedRow
 from tirefit.models.letters import LetterStop, Notification
 from tirefit.models.people import ApiToken, Attempt, Invitation, LoginAttempt, User, UserRole, UserSession
 from tirefit.models.schedule import (
@@ -56,6 +57,7 @@ __all__ = [
     "BookingWord",
     "CarType",
     "ExceptionWindow",
+    "ImportedRow",
     "Invitation",
     "LetterStop",
     "LoginAttempt",

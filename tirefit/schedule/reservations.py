@@ -251,6 +251,15 @@ def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns:
     return reservation_id
 
 
+def occupy(point_id: int, run: Run, kind: str) -> int | None:
+    """Inside a command, for a station whose offer is made afterwards: time as it was agreed elsewhere.
+
+    → the reservation's id, or None when somebody has (part of) it.
+    """
+    values = {"service_point_id": point_id, "service_post_id": run.service_post_id, "kind": kind}
+    return _insert(values | {"starts_at": run.starts_at, "ends_at": run.ends_at, "created_at": clock.now()})
+
+
 def turn_into_booking(hold: Hold) -> int:
     """Inside a command: the hold's own row becomes the booking's, so that its time is free at no moment.
 

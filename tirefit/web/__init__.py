@@ -26,6 +26,7 @@ from tirefit.web import (
     letters,
     manage,
     metrics,
+    moved_in,
     operations,
     plans,
     policy,
@@ -120,6 +121,7 @@ def init_app(app: Flask) -> None:
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(programs.bp)
+    app.register_blueprint(moved_in.bp)
     app.register_blueprint(embed.bp)
     app.register_blueprint(health.bp)
     app.register_blueprint(metrics.bp)

@@ -25,6 +25,7 @@ KINDS = {
     "sites": _l("Сайты"),
     "station": _l("Настройки станции"),
     "letter": _l("Письма"),
+    "import": _l("Из прежней системы"),
 }
 
 EVENTS = {
@@ -85,6 +86,8 @@ EVENTS = {
     "user_opened": _l("вход для %(thing)s открыт"),
     "password_changed": _l("%(thing)s: новый пароль"),
     "user_added": _l("сотрудник %(thing)s добавлен"),
+    "imported": _l("запись %(thing)s перенесена из прежней системы"),
+    "import_settled": _l("договорились о записи %(thing)s из прежней системы"),
     "token_made": _l("токен «%(thing)s» сделан"),
     "token_revoked": _l("токен «%(thing)s» отозван"),
     "sites_changed": _l("сайты с виджетом изменены"),

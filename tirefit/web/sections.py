@@ -32,6 +32,7 @@ SECTIONS = (
     Section("posts", "manage.posts", _l("Посты и расписание"), part="s"),
     Section("services", "services.show", _l("Услуги и цены")),
     Section("staff", "staff.show", _l("Сотрудники"), more=True),
+    Section("moved_in", "moved_in.show", _l("Из прежней системы"), more=True),
     Section("programs", "programs.show", _l("API и виджет"), more=True),
     Section("letters", "letters.show", _l("Письма"), more=True),
     Section("operations", "operations.mail", _l("Почта и очередь"), part="s", needed="admin", more=True),
