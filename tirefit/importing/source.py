@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import MetaData, Table, create_engine, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 Row = dict[str, Any]
 NOTHING = {"", "\\N", "NULL", "null"}
@@ -37,7 +38,7 @@ class _Database:
         plain = url.replace("postgres://", "postgresql://", 1)
         driver = plain.replace("postgresql://", "postgresql+psycopg://", 1)
         try:
-            self._engine = create_engine(driver)
+            self._engine = create_engine(driver, poolclass=NullPool)
             found = set(inspect(self._engine).get_table_names())
         except SQLAlchemyError as error:
             raise SourceUnreadable(str(error).partition("\n")[0]) from None
