@@ -622,6 +622,7 @@ def addresses_of(app, method: str) -> list[str]:
         "car_type_id": str(car_type().id),
         "reservation_id": "1",
         "device_id": "1",
+        "name": "load",
         "user_id": "1",
         "invitation_id": "1",
         "post_number": "1",

@@ -5,7 +5,7 @@ from datetime import date
 from flask import Flask, abort, request
 from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
-from tirefit import config
+from tirefit import config, usage
 from tirefit.booking.commands import NUMBER_LENGTH, SPEAKABLE
 from tirefit.web import (
     account,
@@ -32,6 +32,7 @@ from tirefit.web import (
     policy,
     programs,
     public,
+    reports,
     sections,
     services,
     staff,
@@ -93,6 +94,8 @@ def init_app(app: Flask) -> None:
     app.url_map.converters.update(int=Id, slug=Slug, token=Token, number=Number, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.before_request(_take_forms_only)
+    if not app.testing:  # tests write what was counted when they want to see it
+        app.teardown_request(lambda _error: usage.write_when_due())
     policy.init_app(app)
     sections.init_app(app)
     headers.init_app(app)
@@ -116,6 +119,7 @@ def init_app(app: Flask) -> None:
         operations,
         staff,
         founding,
+        reports,
     )
     for audience in pages_of:
         app.register_blueprint(audience.bp)

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, abort, current_app, redirect, render_template, request, session, url_for
 from sqlalchemy import select
 
-from tirefit import clock, founding, i18n
+from tirefit import clock, founding, i18n, usage
 from tirefit.booking.commands import Customer, create_booking
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.booking.links import find_by_token
@@ -66,6 +66,7 @@ def station(slug: str) -> Answer:
         return pages.show("public/closed.html", point)
     if menu.visit is None or "edit" in request.args or "many" in request.args:
         return _start(point, menu)
+    usage.count(point.id, usage.LOOKED)
     return _picker(point, menu)
 
 
@@ -118,9 +119,11 @@ def hold(slug: str) -> Answer:
             wanted=asdict(menu.choice) | {"service_ids": list(menu.choice.service_ids)},  # as JSON gives it back
         )
     except picker.TIME_IS_GONE as problem:
+        usage.count(point.id, usage.REFUSED)
         return _other_times(Wish(point, form.at.data, menu.choice), problem)
     except TooManyAttempts as problem:
         return _picker(point, menu, refused=problem), problem.status, when_again(problem)
+    usage.count(point.id, usage.HELD)
     session["hold"] = held.token
     return redirect(url_for(".contacts", token=held.token, s=slug, **menu.choice.query), 303)
 

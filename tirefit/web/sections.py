@@ -31,6 +31,7 @@ SECTIONS = (
     Section("bookings", "desk.bookings", _l("Записи")),
     Section("posts", "manage.posts", _l("Посты и расписание"), part="s"),
     Section("services", "services.show", _l("Услуги и цены")),
+    Section("reports", "reports.show", _l("Отчёты")),
     Section("staff", "staff.show", _l("Сотрудники"), more=True),
     Section("moved_in", "moved_in.show", _l("Из прежней системы"), more=True),
     Section("programs", "programs.show", _l("API и виджет"), more=True),
