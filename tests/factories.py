@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from tirefit import clock
 from tirefit.booking.commands import Customer, create_booking
@@ -19,6 +19,8 @@ from tirefit.database import command, db
 from tirefit.models import (
     Booking,
     CarType,
+    Notification,
+    Reservation,
     ScheduleTemplate,
     ScheduleWindow,
     Service,
@@ -114,6 +116,14 @@ def booking(
         starts_at=kyiv(starts_at) if isinstance(starts_at, str) else starts_at,
         **wishes,
     )
+
+
+@command
+def clear_bookings() -> None:
+    """No letter, no reservation; what was booked is cancelled. For tests that play one history after another."""
+    db.session.execute(delete(Notification))
+    db.session.execute(update(Booking).values(reservation_id=None, status="cancelled_by_station"))
+    db.session.execute(delete(Reservation))
 
 
 @command

@@ -1,6 +1,7 @@
 """The station's log of letters, samples of every kind, and for admins the mail server and the queue."""
 
 import re
+from dataclasses import replace
 
 import dkim
 import pytest
@@ -176,7 +177,8 @@ def test_a_sample_goes_to_whoever_asks_and_the_servers_answer_is_shown(manager, 
     assert smtp.messages[0]["Subject"].startswith("Today at 14:00")
 
 
-def test_nobody_fills_their_own_mailbox_by_accident(manager, smtp):
+def test_nobody_fills_their_own_mailbox_by_accident(manager, smtp, monkeypatch):
+    monkeypatch.setattr(samples, "SAMPLES", replace(samples.SAMPLES, most=2))
     for _ in range(samples.SAMPLES.most):
         manager.post(f"{LOG}/preview")
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from markupsafe import escape
 from sqlalchemy import select
 
 from tests import factories
@@ -94,11 +95,12 @@ def test_eight_is_eight_by_the_stations_clock(app, at):
 def test_who_books_late_is_not_reminded_of_what_they_have_just_done(station, at, made_at, visit, gets):
     at(made_at)
     booking(station, visit)
-    moment = kyiv(made_at)
-    while moment < kyiv(visit) + timedelta(hours=1):
-        at(moment)
-        leave_now()
-        moment += timedelta(minutes=10)
+    eight = kyiv(f"{visit.split()[0]} 08:00") - timedelta(days=1)
+    moments = (eight, eight + MINUTE, kyiv(visit) - timedelta(hours=2), kyiv(visit) - timedelta(hours=1), kyiv(visit))
+    for moment in moments:
+        if moment >= kyiv(made_at):
+            at(moment)
+            leave_now()
 
     assert courtesies() == gets
 
@@ -400,6 +402,22 @@ def test_an_evening_that_nobody_sent_is_made_good_for_six_hours(station, at):
     assert summaries.write_due_summaries() == 1
     at("2026-11-04 00:01")
     assert summaries.write_due_summaries() == 0
+
+
+@pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "{{7*7}}", "{% for x in y %}", "%(load)s %s"])
+def test_what_customers_typed_is_shown_to_the_station_and_never_obeyed(station, at, smtp, typed):
+    booking(station, "2026-11-03 10:30", Customer(typed, "+380671234567"))
+    tasks.drain_letters()
+    smtp.forget()
+    at("18:00")
+    tasks.daily_summaries()
+    tasks.drain_letters()
+
+    (letter,) = smtp.messages
+    assert [len(recipients) for _, recipients in smtp.envelopes] == [1]
+    assert typed in letter.get_body(("plain",)).get_content()
+    html = letter.get_body(("html",)).get_content()
+    assert "<script" not in html and str(escape(typed)).replace("&#39;", "'") in html.replace("&#39;", "'")
 
 
 # --- alarms
