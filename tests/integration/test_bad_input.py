@@ -623,6 +623,7 @@ def addresses_of(app, method: str) -> list[str]:
         "reservation_id": "1",
         "device_id": "1",
         "name": "load",
+        "section": "station",
         "user_id": "1",
         "invitation_id": "1",
         "post_number": "1",

@@ -35,6 +35,7 @@ from tirefit.web import (
     reports,
     sections,
     services,
+    settings,
     staff,
     ticket,
 )
@@ -120,6 +121,7 @@ def init_app(app: Flask) -> None:
         staff,
         founding,
         reports,
+        settings,
     )
     for audience in pages_of:
         app.register_blueprint(audience.bp)

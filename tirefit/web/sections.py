@@ -37,6 +37,7 @@ SECTIONS = (
     Section("programs", "programs.show", _l("API и виджет"), more=True),
     Section("letters", "letters.show", _l("Письма"), more=True),
     Section("operations", "operations.mail", _l("Почта и очередь"), part="s", needed="admin", more=True),
+    Section("settings", "settings.first", _l("Настройки"), more=True),
     Section("audit", "journal.show", _l("Журнал"), more=True),
 )
 
