@@ -586,7 +586,7 @@ def is_a_page_of_words(answer) -> bool:
     """One of ours, in Russian, and nothing from behind the scenes. (Its form has been examined by the client.)"""
     secrets = ("Traceback", "sqlalchemy", "psycopg", "sqlite", "werkzeug", "jinja", "ValueError", "SELECT ")
     heading = re.search(r"<h1[^>]*>(.+?)</h1>", answer.text, re.DOTALL)
-    words = re.sub(r'value="[^"]*"', "", answer.text).lower()  # without tokens, which may spell anything
+    words = re.sub(r'value="[^"]*"|<select\b', "", answer.text).lower()  # without tokens, which may spell anything
     assert answer.mimetype == "text/html"
     assert heading is not None and re.search("[а-я]", heading[1]), answer.text[:2000]
     assert "/static/tirefit.css" in answer.text

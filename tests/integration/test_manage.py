@@ -181,7 +181,7 @@ def test_a_name_that_is_a_template_is_only_text(manager, post):
 
     page = manager.get("/manage/posts").text
     assert "{{7*7}}&lt;b&gt;" in page
-    assert "49" not in page
+    assert "49" not in page.partition("<main")[2]
 
 
 def test_a_number_that_is_taken_names_who_has_it(station, manager, post):

@@ -9,7 +9,15 @@ from tests import factories
 from tests.checksum import checksum
 from tests.factories import booking, kyiv, sign_in
 from tirefit.database import command, db
-from tirefit.models import Booking, Notification, ScheduleException, ScheduleRun, ScheduleSlot, ServicePost
+from tirefit.models import (
+    Booking,
+    Notification,
+    ScheduleException,
+    ScheduleRun,
+    ScheduleSlot,
+    ScheduleTemplate,
+    ServicePost,
+)
 from tirefit.schedule import changes
 from tirefit.schedule.reservations import block_time
 
@@ -198,3 +206,61 @@ def test_a_post_is_switched_off_with_a_plan(manager, station, smtp):
     assert [(each.starts_at, each.status) for each in now] == [(each.starts_at, "confirmed") for each in here]
     assert not [slot for slot in offered() if slot[0] == posts[1].id]
     assert db.session.scalar(select(func.count()).select_from(Notification)) == letters, "customers know of no posts"
+
+
+# --- seasons
+
+
+def week_sent(**changed):
+    return {
+        "name": "Осенняя горячка",
+        "day0": ["08:00", "20:00"],
+        "day1": ["08:00", "20:00"],
+        "priority": "1",
+    } | changed
+
+
+def test_a_season_is_made_seen_and_taken_back(manager, station):
+    before = offered()
+    dates = {"valid_from": "2026-11-09", "valid_until": "2026-11-10"}
+    new = f"/manage/templates/new?s={station.slug}"
+    look = manager.post(f"/manage/templates/new/preview?s={station.slug}", data=week_sent(**dates))
+    assert look.status_code == 200 and offered() == before
+
+    manager.post(new, data=week_sent(**dates))
+
+    assert {slot[1].date() for slot in offered() ^ before} == {date(2026, 11, 9), date(2026, 11, 10)}
+    page = manager.get("/manage/templates").text
+    assert "Осенняя горячка" in page and "season" in page
+    season = db.session.scalars(select(ScheduleTemplate).order_by(ScheduleTemplate.id.desc())).first()
+    again = manager.get(f"/manage/templates/{season.id}").text
+    assert 'value="2026-11-09"' in again and "Вернуть обычную неделю" in again
+    manager.post(f"/manage/templates/{season.id}/delete")
+    assert offered() == before
+
+
+def test_a_week_of_one_post_leaves_the_others_theirs(manager, station):
+    before, post = offered(), station.posts[1]
+
+    manager.post(f"/manage/templates/new?s={station.slug}", data=week_sent(post=str(post.id)))
+
+    assert {slot[0] for slot in offered() ^ before} == {post.id}
+
+
+def test_seasons_that_cannot_be_are_refused(manager, station, stranger):
+    elsewhere = db.session.scalars(select(ServicePost.id).where(ServicePost.service_point_id != station.id)).first()
+    ordinary = db.session.scalars(select(ScheduleTemplate)).first()
+    before = checksum()
+    for wrong in (
+        *({"valid_from": "x"}, {"valid_from": "2026-02-30"}, {"valid_until": "1026-01-01"}, {"priority": "x"}),
+        *({"valid_from": "2026-11-10", "valid_until": "2026-11-09"}, {"post": "x"}, {"priority": "10"}),
+    ):
+        for more in ("", "/preview"):
+            answer = manager.post(f"/manage/templates/new{more}?s={station.slug}", data=week_sent(**wrong))
+            assert answer.status_code == 422, wrong
+    assert (
+        manager.post(f"/manage/templates/new?s={station.slug}", data=week_sent(post=str(elsewhere))).status_code == 404
+    )
+    last = manager.post(f"/manage/templates/{ordinary.id}/delete")
+    assert last.status_code == 409 and "убрать нельзя" in last.text
+    assert checksum() == before

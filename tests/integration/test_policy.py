@@ -67,6 +67,7 @@ CLOSED = {
     "manage.preview_new_template": MANAGERS,
     "manage.template": MANAGERS,
     "manage.save_template": MANAGERS,
+    "manage.delete_template": MANAGERS,
     "manage.preview_template": MANAGERS,
     "desk.bookings": MANAGERS,
     "desk.as_csv": MANAGERS,

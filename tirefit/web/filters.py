@@ -45,6 +45,7 @@ def init_app(app: Flask) -> None:
         station_iso,
         month_name,
         month_title,
+        short_month,
         month_key,
         weekday_name,
         tread_of,
@@ -142,6 +143,11 @@ def month_name(day: date) -> str:
 def month_title(day: date) -> str:
     """ноябрь 2026"""
     return format_date(day, "LLLL y", locale=i18n.language())
+
+
+def short_month(day: date) -> str:
+    """ноя: what fits over a twelfth of a strip"""
+    return format_date(day, "LLL", locale=i18n.language()).rstrip(".")
 
 
 def month_key(day: date) -> str:

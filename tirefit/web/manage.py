@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
@@ -22,7 +22,7 @@ from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
 from tirefit.web.forms.manage import DayOffForm, FirstPostsForm, HolidaysForm, PostForm, WeekForm, seen
 from tirefit.web.forms.public import as_id
-from tirefit.web.preview import Preview, arrange, bookings_of, closed_days, count_by_post, given_up, opened
+from tirefit.web.preview import Preview, arrange, bar_of, bookings_of, closed_days, count_by_post, given_up, opened
 
 bp = Blueprint("manage", __name__, url_prefix="/manage")
 
@@ -224,6 +224,19 @@ def save_template(template: ScheduleTemplate) -> ResponseReturnValue:
     return _save_week(_point_of(template), template)
 
 
+@bp.post("/templates/<int:template_id>/delete")
+@policy.manager_of(load.template)
+def delete_template(template: ScheduleTemplate) -> ResponseReturnValue:
+    """What lies under a season, or under a post's own week, holds again. The station's ordinary week has nothing under
+    it: to take it away would be to close the station, and there are exceptions for that.
+    """
+    point = _point_of(template)
+    if not (template.valid_from or template.valid_until or template.service_post_id):
+        return _week_page(point, template, WeekForm.of(template, ""), is_last=True), 409
+    flash(_applied(changes.delete_template(template.id, user_id=policy.my_id())))
+    return redirect(url_for(".templates", s=point.slug), 303)
+
+
 @bp.post("/templates/<int:template_id>/preview")
 @policy.manager_of(load.template)
 def preview_template(template: ScheduleTemplate) -> ResponseReturnValue:
@@ -267,7 +280,7 @@ def _save_week(point: ServicePoint, template: ScheduleTemplate | None) -> Respon
         return _week_page(point, template, form, changed_meanwhile=True), 409
     try:
         difference = changes.save_template(
-            point.id, form.windows, name=form.name, **_scope(template), user_id=policy.my_id()
+            point.id, form.windows, name=form.name, **_scope(point, template, form), user_id=policy.my_id()
         )
     except WindowsInvalid as problem:
         form.errors[problem.facts["weekday"]] = _("Часы этого дня пересекаются")
@@ -280,7 +293,7 @@ def _week_page(point: ServicePoint, template: ScheduleTemplate | None, form: Wee
     preview: Preview | None = None
     counts = {}
     if form.is_valid:
-        difference = changes.preview_template(point, form.windows, **_scope(template))
+        difference = changes.preview_template(point, form.windows, **_scope(point, template, form))
         preview = arrange(difference, point)
         counts = count_by_post(difference, preview.days[0].date, point)
     return render_template(
@@ -288,16 +301,18 @@ def _week_page(point: ServicePoint, template: ScheduleTemplate | None, form: Wee
     )
 
 
-def _scope(template: ScheduleTemplate | None) -> dict[str, Any]:
-    """Which week it is and when it rules: as it was, the form changes only its hours and its name."""
-    if template is None:
-        return {"template_id": None}
+def _scope(point: ServicePoint, template: ScheduleTemplate | None, form: WeekForm) -> dict[str, Any]:
+    """Which week it is, when it rules and for which post. A post of another station does not exist."""
+    post_id = form.scope.post_id
+    if post_id is not None and all(post.id != post_id for post in point.posts):
+        abort(404)
+    valid_from, valid_until = form.scope.dates
     return {
-        "template_id": template.id,
-        "post_id": template.service_post_id,
-        "valid_from": template.valid_from,
-        "valid_until": template.valid_until,
-        "priority": template.priority,
+        "template_id": template.id if template else None,
+        "post_id": post_id,
+        "valid_from": valid_from,
+        "valid_until": valid_until,
+        "priority": int(form.scope.priority or 0),
     }
 
 
@@ -319,6 +334,7 @@ def _templates_page(point: ServicePoint, form: DayOffForm) -> str:
         "manage/templates.html",
         point=point,
         plans=plans,
+        bars=[(plan, *bar_of(plan, today.year)) for plan in plans],
         days_off=days_off,
         booked=_booked_days(point),
         form=form,

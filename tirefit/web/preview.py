@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from tirefit.database import db
-from tirefit.models import Booking, ServicePoint
+from tirefit.models import Booking, ScheduleTemplate, ServicePoint
 from tirefit.schedule.availability import Reserved
 from tirefit.schedule.slots import Cell, Difference
 from tirefit.schedule.windows import Span, local_day, local_time
@@ -171,6 +171,18 @@ def bookings_of(reserved: Sequence[Reserved]) -> tuple[Booking, ...]:
     ids = [each.id for each in reserved if each.kind == "booking"]
     found = select(Booking).where(Booking.reservation_id.in_(ids)).options(joinedload(Booking.post))
     return tuple(db.session.scalars(found.order_by(Booking.starts_at))) if ids else ()
+
+
+def bar_of(plan: ScheduleTemplate, year: int) -> tuple[int, int]:
+    """Where a plan stands on the strip of a year: its first day and its length, in steps of five days; (0, 0): not at
+    all in that year.
+    """
+    first = max(plan.valid_from or date(year, 1, 1), date(year, 1, 1))
+    last = min(plan.valid_until or date(year, 12, 31), date(year, 12, 31))
+    if last < first:
+        return 0, 0
+    start = (first.timetuple().tm_yday - 1) // STEP * STEP
+    return start, max(STEP, -(-(last.timetuple().tm_yday - start) // STEP) * STEP)
 
 
 def _day(difference: Difference, cells: Mapping[str, Sequence[Cell]], point: ServicePoint, day: date) -> PreviewDay:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,7 @@ CHIPS = (20, 30, 40, 45, 60)  # minutes that most posts have
 OTHER = "other"
 BREAKS = 2  # a day has room for, and for as many as it already has
 FARTHEST = timedelta(days=730)
+SCOPE = ("valid_from", "valid_until", "post", "priority")
 
 Window = tuple[int, int, int]  # weekday, opens, closes
 
@@ -133,23 +135,34 @@ class WeekForm:
         self.name, self.rows, self.seen = name, rows, seen
         self.errors: dict[int, Any] = {}
         self.name_error: Any = None
+        self.scope, self.scope_error = Scope(), None
         self.windows: list[Window] = []
 
     @classmethod
     def of(cls, template: ScheduleTemplate | None, name: str) -> "WeekForm":
         windows = [(w.weekday, w.opens, w.closes) for w in template.windows] if template else []
-        form = cls(template.name if template else name, rows_of(windows), week_seen(windows))
+        form = cls(template.name if template else name, rows_of(windows), week_seen(windows, template))
         form.windows = windows
+        if template is not None:
+            form.scope = Scope.of(template)
         return form
 
     @classmethod
     def read(cls, sent: Any) -> "WeekForm":
-        rows = [[showable(typed[:8]) for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
-        return cls(
-            sent.get("name", ""), [row + [""] * (2 + 2 * BREAKS - len(row)) for row in rows], sent.get("seen", "")
+        scope = Scope(
+            *(showable(sent.get(name, "")[:12]) for name in ("valid_from", "valid_until", "post", "priority"))
         )
+        rows = [[showable(typed[:8]) for typed in sent.getlist(f"day{weekday}")[:12]] for weekday in range(7)]
+        whole = [row + [""] * (2 + 2 * BREAKS - len(row)) for row in rows]
+        form = cls(sent.get("name", ""), whole, sent.get("seen", ""))
+        form.scope = scope
+        return form
 
     def validate(self) -> bool:
+        try:
+            self.scope.check()
+        except ValueError as error:
+            self.scope_error = error.args[0]
         line = fit(self.name)
         if not line or len(line) > 60:
             self.name_error = _l("Введите название, не длиннее 60 знаков")
@@ -163,7 +176,50 @@ class WeekForm:
 
     @property
     def is_valid(self) -> bool:
-        return not self.errors and self.name_error is None
+        return not self.errors and self.name_error is None and self.scope_error is None
+
+
+@dataclass
+class Scope:
+    """When a week rules and for which post, as it was typed: dates (none: all year), a post's number (none: all posts),
+    and which of two plans for the same days is stronger.
+    """
+
+    valid_from: str = ""
+    valid_until: str = ""
+    post: str = ""
+    priority: str = "0"
+
+    @classmethod
+    def of(cls, template: ScheduleTemplate) -> "Scope":
+        first, last = (day.isoformat() if day else "" for day in (template.valid_from, template.valid_until))
+        return cls(first, last, str(template.service_post_id or ""), str(template.priority))
+
+    def check(self) -> None:
+        """Raises ValueError with words."""
+        first, last = self.dates
+        if (self.valid_from and first is None) or (self.valid_until and last is None):
+            raise ValueError(_l("Введите даты сезона"))
+        if first and last and last < first:
+            raise ValueError(_l("Сезон кончается раньше, чем начинается"))
+        if not re.fullmatch(r"[0-9]{0,9}", self.post) or not re.fullmatch(r"[0-9]?", self.priority):
+            raise ValueError(_l("Важность — число от 0 до 9"))
+
+    @property
+    def dates(self) -> tuple[date | None, date | None]:
+        return _date_of(self.valid_from), _date_of(self.valid_until)
+
+    @property
+    def post_id(self) -> int | None:
+        return int(self.post) if self.post else None
+
+
+def _date_of(text: str) -> date | None:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if 2000 <= found.year < 2100 else None
 
 
 def showable(typed: str) -> str:
@@ -223,8 +279,11 @@ def rows_of(windows: Iterable[Window]) -> list[list[str]]:
     return rows
 
 
-def week_seen(windows: Iterable[Window]) -> str:
-    return ",".join(f"{day}-{opens}-{closes}" for day, opens, closes in sorted(windows))
+def week_seen(windows: Iterable[Window], template: ScheduleTemplate | None = None) -> str:
+    hours = ",".join(f"{day}-{opens}-{closes}" for day, opens, closes in sorted(windows))
+    if template is None or Scope.of(template) == Scope():
+        return hours
+    return f"{hours} {template.valid_from} {template.valid_until} {template.service_post_id} {template.priority}"
 
 
 class DayOffForm(FlaskForm):
