@@ -16,7 +16,7 @@ from tirefit.booking.commands import Customer, set_plate
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.config import ROOT
-from tirefit.database import WRITE, db
+from tirefit.database import WRITE, command, db
 from tirefit.finding import Wanted, find_bookings, visits_of_car
 from tirefit.models import Booking, BookingEvent, BookingWord, Notification
 from tirefit.schedule.reservations import block_time
@@ -314,3 +314,22 @@ def test_the_migration_writes_the_same_words_for_bookings_that_were_there(statio
         migration.backfill(connection)
 
     assert db.session.execute(words).all() == written
+
+
+def test_a_letter_that_did_not_arrive_is_sent_again_from_the_card(manager, station, anna):
+    first = anna[0]
+    assert "/notifications/resend" not in manager.get(f"{LIST}/{first.number}").text
+
+    lose_letters_about(first.id)
+
+    page = manager.get(f"{LIST}/{first.number}").text
+    assert "550 mailbox unavailable" in page and "Повторить" in page
+    letter = page.partition('name="letter" value="')[2].partition('"')[0]
+    assert manager.post("/manage/zimnyaya-5/notifications/resend", data={"letter": letter}).status_code == 303
+    assert db.session.get_one(Notification, int(letter), populate_existing=True).state == "pending"
+
+
+@command
+def lose_letters_about(booking_id):
+    for letter in db.session.scalars(select(Notification).where(Notification.booking_id == booking_id)):
+        letter.state, letter.last_error = "failed", "550 mailbox unavailable"
