@@ -629,6 +629,7 @@ def addresses_of(app, method: str) -> list[str]:
         "post_number": "1",
         "token_id": "1",
         "row_id": "1",
+        "feed_id": "1",
     }
     addresses = []
     for rule in app.url_map.iter_rules():

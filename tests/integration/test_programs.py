@@ -96,6 +96,29 @@ def test_the_widget_reads_and_sets_no_cookie_and_changes_nothing(client, station
     assert client.get("/embed/nowhere").status_code == 404
 
 
+def test_a_calendar_follows_a_post_until_it_is_revoked(client, station, olga):
+    mine = booking(station, "10:00", plate="АА 1234 ВС")
+    other = booking(station, "10:00")
+    assert mine.service_post_id != other.service_post_id
+    sign_in(client, olga)
+
+    made = client.post(f"{HERE}/feeds", data={"post": str(mine.post.post_number)}).text
+    address = re.search(r"/feeds/[A-Za-z0-9_-]{22}/calendar\.ics", made)[0]
+    calendar = client.get(address)
+
+    assert calendar.mimetype == "text/calendar"
+    assert calendar.text.count("BEGIN:VEVENT") == 1 and mine.number in calendar.text
+    assert "АА 1234 ВС" in calendar.text
+    assert "Анна" not in calendar.text and "671234567" not in calendar.text
+    page = client.get(HERE).text
+    assert address not in page
+    client.post(re.search(rf'action="({HERE}/feeds/[0-9]+/revoke)"', page)[1])
+    assert client.get(address).status_code == 404
+    of_all = client.post(f"{HERE}/feeds", data={"post": "x"}).text
+    whole = re.search(r"/feeds/[A-Za-z0-9_-]{22}/calendar\.ics", of_all)[0]
+    assert client.get(whole).text.count("BEGIN:VEVENT") == 2
+
+
 def test_a_closed_station_says_so_in_the_frame_too(client, station):
     from tirefit.database import command
 

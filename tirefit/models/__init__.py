@@ -36,7 +36,15 @@ from tirefit.models.services import (
     ServicePrice,
     WheelSurcharge,
 )
-from tirefit.models.stations import BayDevice, BoardRevision, PostCarType, PostService, ServicePoint, ServicePost
+from tirefit.models.stations import (
+    BayDevice,
+    BoardRevision,
+    CalendarFeed,
+    PostCarType,
+    PostService,
+    ServicePoint,
+    ServicePost,
+)
 from tirefit.models.words import BookingWord
 
 __all__ = [
@@ -55,6 +63,7 @@ __all__ = [
     "BookingLink",
     "BookingService",
     "BookingWord",
+    "CalendarFeed",
     "CarType",
     "ExceptionWindow",
     "ImportedRow",

@@ -140,3 +140,26 @@ class BayDevice(Base):
     revoked_at: Mapped[datetime | None]
 
     post: Mapped[ServicePost] = relationship(viewonly=True)
+
+
+class CalendarFeed(Base):
+    """A calendar that follows a station, or one of its posts. Its address is its right; only the hash is kept."""
+
+    __tablename__ = "calendar_feeds"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["service_post_id", "service_point_id"],
+            ["service_posts.id", "service_posts.service_point_id"],
+            ondelete="CASCADE",
+        ),
+        Index("ix_calendar_feeds_service_point_id", "service_point_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    service_point_id: Mapped[int] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
+    service_post_id: Mapped[int | None]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    post: Mapped[ServicePost | None] = relationship(viewonly=True)

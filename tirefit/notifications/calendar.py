@@ -4,6 +4,7 @@ The UID stays the same for the life of a booking and SEQUENCE grows with it: a c
 strikes it out, and does not add a second one. It is an announcement (PUBLISH), not an invitation: nobody has to accept.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from email.utils import parseaddr
 from typing import Any
@@ -25,10 +26,25 @@ def booking_calendar(booking: Booking, *, for_station: bool = False) -> bytes:
     calendar = Calendar()
     for name, value in {"prodid": "-//TireFit//TireFit//", "version": "2.0", "method": "PUBLISH"}.items():
         calendar.add(name, value)
-    calendar.add_component(_visit(booking, for_station=for_station))
+    calendar.add_component(_visit(booking, reader="station" if for_station else "customer"))
     calendar.add_missing_timezones(
         first_date=(booking.starts_at - A_YEAR).date(), last_date=(booking.starts_at + A_YEAR).date()
     )
+    return bytes(calendar.to_ical())
+
+
+def feed_calendar(name: str, bookings: Sequence[Booking]) -> bytes:
+    """Many bookings as a calendar that is followed, in the language of the moment: what and where, but not who."""
+    calendar = Calendar()
+    facts = {"prodid": "-//TireFit//TireFit//", "version": "2.0", "method": "PUBLISH", "x-wr-calname": name}
+    for key, value in facts.items():
+        calendar.add(key, value)
+    for booking in bookings:
+        calendar.add_component(_visit(booking, reader="feed"))
+    if bookings:
+        calendar.add_missing_timezones(
+            first_date=(bookings[0].starts_at - A_YEAR).date(), last_date=(bookings[-1].starts_at + A_YEAR).date()
+        )
     return bytes(calendar.to_ical())
 
 
@@ -44,9 +60,8 @@ def facts_of(booking: Booking) -> dict[str, Any]:
     }
 
 
-def _visit(booking: Booking, *, for_station: bool) -> Event:
+def _visit(booking: Booking, *, reader: str) -> Event:
     station, zone = booking.service_point, ZoneInfo(booking.service_point.time_zone)
-    reader = "station" if for_station else "customer"
     summary, _, description = (
         render_template(f"mail/calendar/{reader}.txt", **facts_of(booking)).strip().partition("\n")
     )
@@ -61,7 +76,7 @@ def _visit(booking: Booking, *, for_station: bool) -> Event:
     visit.add("location", ", ".join(part for part in (station.name, station.address, station.city) if part))
     visit.add("status", _status(booking))
     visit.add("organizer", _organizer(booking))
-    if not for_station and booking.status in LIVE:
+    if reader == "customer" and booking.status in LIVE:
         visit.add_component(_reminder(summary))
     return visit
 

@@ -17,6 +17,7 @@ from tirefit.web import (
     dev,
     embed,
     errors,
+    feed,
     filters,
     founding,
     gate,
@@ -127,6 +128,7 @@ def init_app(app: Flask) -> None:
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(programs.bp)
+    app.register_blueprint(feed.bp)
     app.register_blueprint(moved_in.bp)
     app.register_blueprint(embed.bp)
     app.register_blueprint(health.bp)
