@@ -11,7 +11,7 @@
     return `${element.tagName.toLowerCase()}${element.className ? "." + String(element.className.baseVal ?? element.className).split(" ")[0] : ""} «${text.slice(0, 30)}»`;
   };
   const all = (selector) => [...document.querySelectorAll(selector)].filter(visible);
-  const scrolls = "[data-board], .days, .week"; // regions that scroll sideways on purpose
+  const scrolls = "[data-board], .days, .week, .heat-map"; // regions that scroll sideways on purpose
 
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth) {

@@ -207,6 +207,22 @@ def walk_as_manager(visitor: Visitor, logins: list[Login], show: Show) -> None:
     page.locator("#booking button").click()
     page.wait_for_selector(".errsum")
     show("booking by phone, with errors")
+    for path in (
+        "audit",
+        "staff",
+        "reports?range=7",
+        "settings/station",
+        "settings/booking",
+        "settings/widget",
+        "poster",
+    ):
+        visitor.go(f"/manage/levoberezhnaya/{path}")
+        show(path)
+    for path in ("setup/services", "setup/done"):
+        visitor.go(f"/manage/levoberezhnaya/{path}")
+        show(path)
+    visitor.go("/account")
+    show("account")
     visitor.go("/manage/posts/999999")
     show("station's 404")
 
