@@ -608,8 +608,8 @@ def csrf_token(page) -> str:
 
 
 # For admins; for whoever has an open invitation; for a monitoring system.
-# for admins; for whoever has an open invitation, or the address of a calendar
-NOT_FOR_MANAGERS = ("setup.new_station", "account.invitation", "feed.show")
+# for admins; for whoever has an open invitation, the address of a calendar, the token of the monitoring
+NOT_FOR_MANAGERS = ("setup.new_station", "account.invitation", "feed.show", "metrics.show")
 
 
 def addresses_of(app, method: str) -> list[str]:
