@@ -19,11 +19,10 @@ def of_station(point: ServicePoint) -> Sequence[ImportedRow]:
 
 @command
 def settle(row_id: int, point_id: int, *, user_id: int | None = None) -> bool:
-    """Somebody has seen to it: it leaves the list; → whether it was on it."""
+    """Somebody has seen to it: it leaves the list, and whose it was is forgotten; → whether it was on it."""
     row = db.session.get(ImportedRow, row_id, with_for_update=True)
     if row is None or row.service_point_id != point_id or row.state == "written" or row.settled_at is not None:
         return False
-    row.settled_at = clock.now()
-    label = row.data.get("name", row.old_id)
-    audit.record("import_settled", "import", row.id, label=label, point_id=point_id, user_id=user_id)
+    row.settled_at, row.data = clock.now(), {}
+    audit.record("import_settled", "import", row.id, label=row.old_id, point_id=point_id, user_id=user_id)
     return True

@@ -164,6 +164,8 @@ def test_the_manager_settles_what_clashed(client, app, old, stranger):
     assert client.post(f"{here}/{row.id}/settle").status_code == 303
     client.post(f"{here}/{2**31}/settle")
     assert "Борис" not in client.get(here).text
+    db.session.refresh(row)
+    assert row.data == {}  # nobody needs to know any more whose it was
     sign_in(client, stranger)
     assert client.get(here).status_code == 404
 
