@@ -30,7 +30,10 @@ e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get wh
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
 
 trials: $(VENV)/tests ## the long form of the tests about crowds and of the engine's proofs; twenty minutes, idle machine
-	@TIREFIT_TRIALS=1 $(PY) -m pytest -sv tests/races tests/integration/test_offer.py tests/integration/test_engine_machine.py tests/e2e/test_access.py
+	@TIREFIT_TRIALS=1 $(PY) -m pytest -sv tests/races tests/integration/test_offer.py tests/integration/test_engine_machine.py \
+		tests/integration/test_preview_is_apply.py tests/integration/test_outbox_simulation.py \
+		tests/integration/test_reminder_histories.py tests/integration/test_api_anything.py \
+		tests/integration/test_moving_in.py tests/e2e/test_access.py
 
 lock: $(VENV)/tests ## make requirements*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -11,6 +11,7 @@ from datetime import datetime
 from threading import Lock
 
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -59,7 +60,7 @@ def count(point_id: int, kind: str) -> None:
 def write_when_due() -> None:
     """Called after each request; mostly there is nothing to do."""
     if _buffer.is_due:
-        with suppress(Busy):  # counts are not worth anybody's waiting
+        with suppress(Busy, SQLAlchemyError):  # counts are worth nobody's waiting, and no page that has been made
             write(_buffer.take())
 
 
