@@ -46,6 +46,11 @@ $(VENV)/tests: requirements-dev.txt requirements.txt scripts/install
 	@scripts/install $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/runs
 
+.PHONY: screenshots
+screenshots: $(VENV)/tests ## take the pictures of README and docs anew
+	@scripts/install-chromium
+	@$(PY) scripts/screenshots.py
+
 .PHONY: texts
 texts: $(VENV)/tests ## put the program's new texts into the catalogues in translations/
 	@$(PY) scripts/translations.py update

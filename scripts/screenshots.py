@@ -94,6 +94,14 @@ def pictures_of_the_station(browser: Browser, url: str, password: str) -> None:
     page.wait_for_selector("#preview .add")
     page.wait_for_timeout(500)
     page.screenshot(path=PICTURES / "post.png")
+    for name, path in (("services", "services"), ("bookings", "bookings"), ("exceptions", "exceptions")):
+        page.goto(f"{url}/manage/levoberezhnaya/{path}")
+        page.wait_for_timeout(300)
+        page.screenshot(path=PICTURES / f"{name}.png")
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{url}/bay/levoberezhnaya/1")
+    page.wait_for_timeout(300)
+    page.screenshot(path=PICTURES / "bay.png")
     page.context.close()
 
 

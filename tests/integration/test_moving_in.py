@@ -11,6 +11,7 @@ from tests.old_system import SMALL, in_database, in_folder
 from tirefit.booking.states import USER
 from tirefit.booking.steps import restore_booking
 from tirefit.database import db
+from tirefit.finding import Wanted, find_bookings
 from tirefit.importing import report, writing
 from tirefit.importing.plan import make_plan
 from tirefit.importing.source import SourceUnreadable, open_source
@@ -86,6 +87,8 @@ def test_an_imported_booking_can_be_restored_like_any_other(app, old):
 
     assert restore_booking(cancelled.id, actor=USER).status == "confirmed"
     assert [event.event for event in cancelled.events][:2] == ["imported", "cancel_by_customer"]
+    found = find_bookings(cancelled.service_point, Wanted(cancelled.customer_name))
+    assert cancelled.id in {booking.id for booking in found.bookings}
 
 
 def test_the_dry_run_writes_nothing_and_says_what_would_happen(app, old):
