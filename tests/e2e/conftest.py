@@ -308,7 +308,7 @@ def _is_page(answer: Response) -> bool:
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             urllib.request.urlopen(url, timeout=2).close()

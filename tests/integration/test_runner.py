@@ -173,7 +173,7 @@ def serving(instance: Path, command: list[str] = SERVE) -> Iterator[TireFit]:
 
 def run_to_its_end(instance: Path, port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        SERVE, cwd=ROOT, env=environment(instance, port), capture_output=True, text=True, timeout=20, check=False
+        SERVE, cwd=ROOT, env=environment(instance, port), capture_output=True, text=True, timeout=90, check=False
     )
 
 

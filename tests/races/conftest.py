@@ -150,7 +150,7 @@ def serving(
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             if Customer(port).get("/health/live").status == 200:

@@ -103,7 +103,7 @@ class Installation:
             sender.stdin.write(b"\n")
             sender.stdin.flush()
         for sender in senders:
-            sender.communicate(timeout=30)
+            sender.communicate(timeout=90)
             assert sender.returncode == 0
 
     @contextmanager
