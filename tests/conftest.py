@@ -32,6 +32,11 @@ from tirefit.models import ServicePoint, User
 
 DIALECTS = ("sqlite", "postgresql")
 
+# For a walk over every route, which asks the web layer and no database in particular.
+ON_ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"])
+# `make trials` asks for long forms; `make test` for short ones.
+TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))
+
 BROWSER_TESTS = Path(__file__).parent / "e2e"
 
 services_key = pytest.StashKey[Services]()

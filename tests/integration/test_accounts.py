@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
+from tests import factories
 from tests.factories import MONDAY, PASSWORD, sign_in
 from tirefit import accounts, create_app
 from tirefit.database import command, db
@@ -70,8 +71,11 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(client, olga):
     assert "Secure" not in cookie, "this is plain http"
 
 
-def test_over_https_the_cookie_belongs_to_this_host_alone(tmp_path):
-    app = create_app(TESTING=True, INSTANCE_PATH=str(tmp_path), HTTPS=True)
+def test_over_https_the_cookie_belongs_to_this_host_alone(tmp_path, new_database):
+    app = create_app(TESTING=True, INSTANCE_PATH=str(tmp_path), DATABASE_URL=new_database("sqlite"), HTTPS=True)
+    with app.app_context():
+        factories.user("Ольга", "olga@example.com", "admin")
+        db.engine.dispose()
 
     cookie = app.test_client().get("/login", base_url="https://tirefit.test").headers["Set-Cookie"]
 

@@ -15,6 +15,7 @@ import pytest
 from flask import g
 from sqlalchemy import select
 
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import booking, car_type, kyiv, service, sign_in
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
@@ -297,6 +298,7 @@ def test_a_plate_that_is_none_is_asked_for_again(client, town, untouched, plate)
 # --- forms
 
 
+@ON_ONE_DATABASE
 def test_no_form_is_taken_without_its_token(client, town, olga, app, untouched, monkeypatch):
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)
     sign_in(client, olga)
@@ -324,6 +326,7 @@ def test_no_form_is_taken_without_its_token(client, town, olga, app, untouched, 
         assert client.post(address, data={"csrf_token": mine}).status_code != 400, address
 
 
+@ON_ONE_DATABASE
 def test_forms_of_another_shape_are_refused(client, town, olga, untouched):
     sign_in(client, olga)
     with untouched():
@@ -381,6 +384,7 @@ def test_only_the_whole_link_opens_a_booking(client, town, untouched):
         assert client.get(f"/b/{HELD}").status_code == 410  # a hold is no booking yet
 
 
+@ON_ONE_DATABASE
 def test_looking_changes_nothing_whoever_looks_and_however(client, town, olga, app, untouched):
     """Mail programs and search engines open every link they see; some ask with HEAD, some say that they prefetch."""
     ticket(sign_in(client, olga))
@@ -529,6 +533,7 @@ def test_a_booking_moves_on_only_along_its_way(client, town, ivan, untouched):
 # --- HTTP itself
 
 
+@ON_ONE_DATABASE
 def test_more_than_a_form_can_hold_is_refused(client, town, olga, app, untouched, monkeypatch):
     sign_in(client, olga)
     form, body = "application/x-www-form-urlencoded", b"name=" + b"x" * 300_000

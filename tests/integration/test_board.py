@@ -1,6 +1,7 @@
 """The day board: what it shows of a day, what it derives from the clock, and the verbs that move a booking on."""
 
 import re
+import shutil
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -817,6 +818,7 @@ def test_who_comes_next_is_told_of_the_delay_once_and_offered_another_post(stati
 
 
 def test_the_day_lies_ready_on_paper(app, station, board, at):
+    shutil.rmtree(paper.folder(), ignore_errors=True)  # of other tests' days
     booking(station, "10:00", plate="АА 1234 ВС")
     booking(station, "2026-11-03 11:00", BORIS)
     at(kyiv("09:30"))

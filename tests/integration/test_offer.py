@@ -35,7 +35,7 @@ from tirefit.schedule.reasons import why_not
 from tirefit.schedule.reservations import new_token, release_reservation, reserve_slot_temporarily
 
 # (stations, times asked for at each)
-SIZE = {"sqlite": (16, 24), "postgresql": (10, 24)}
+SIZE = {"sqlite": (16, 24), "postgresql": (6, 24)}
 TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))  # `make trials`: five times as long, and differently each time
 
 ZONE = "Europe/Kyiv"

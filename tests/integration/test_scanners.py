@@ -8,6 +8,7 @@ import pytest
 
 from tests import factories
 from tests.checksum import checksum
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import booking
 from tirefit import clock
 from tirefit.booking.states import USER
@@ -56,6 +57,7 @@ def link_to(booking_id):
     return outbox._new_link(db.session.get_one(Booking, booking_id), clock.now())
 
 
+@ON_ONE_DATABASE
 def test_twenty_visits_of_a_scanner_to_every_link_of_every_letter_change_nothing(app, links):
     assert set(links) == set(KINDS)
     before = checksum()

@@ -18,7 +18,7 @@ from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tirefit.database import WRITE
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
 
-CROWD, ROUNDS = 64, 20 if TRIALS else 5
+CROWD, ROUNDS = 64, 20 if TRIALS else 3
 TAPS = 16  # of one impatient customer
 ANNA = [("name", "Анна"), ("phone", "067 123 45 67")]
 HOLD = "/s/zimnyaya-5/hold"

@@ -24,7 +24,7 @@ from tirefit import clock
 from tirefit.schedule import slots
 from tirefit.schedule.reservations import new_token
 
-ROUNDS = 1000 if TRIALS else 60
+ROUNDS = 1000 if TRIALS else 30
 ZONE = "Europe/Kyiv"
 WORK = {20: "Ремонт прокола", 40: "Сезонная переобувка"}
 LENGTHS = [20, 30, 40, 45]

@@ -14,8 +14,8 @@ from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tests.races.test_double_booking import ANNA, FOUR_WORKERS, gather, number, three_posts
 from tirefit.schedule.reservations import hash_of, new_token
 
-TAPS, ROUNDS = 32, 10
-DEATHS = 8  # at each of three points
+TAPS, ROUNDS = 32, 10 if TRIALS else 4
+DEATHS = 8 if TRIALS else 3  # at each of three points
 
 BORIS = [("name", "Борис"), ("phone", "050 123 45 67")]
 OF_TOKEN = """SELECT bookings.id, customer_name, status FROM bookings

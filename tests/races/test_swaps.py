@@ -26,7 +26,7 @@ from tirefit.database import db
 from tirefit.models import LIVE, Booking, Reservation, ServicePost
 from tirefit.schedule.windows import local_day
 
-ROUNDS = 1000 if TRIALS else 60
+ROUNDS = 1000 if TRIALS else 30
 MOST_OF_CONTROL = 200
 POSTS = (30, 30, 30)
 
