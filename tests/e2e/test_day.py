@@ -119,6 +119,7 @@ def test_moved_by_keyboard_alone(arrive, olga, station, day, anna):
     card(desk.page).focus()
     desk.page.keyboard.press("m")
     expect(desk.page.locator("form.moving")).to_be_visible()
+    expect(desk.page.locator("#bkh")).to_be_focused()  # the answer has come, and has said where it is
     place(desk.page, 1, "11:00").focus()
     desk.page.keyboard.press("ArrowRight")
     expect(desk.focus).to_have_text(re.compile("сюда"))

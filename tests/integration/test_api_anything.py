@@ -47,7 +47,13 @@ def test_nothing_is_found(app, station, olga, known, who, kind, monkeypatch):
         here = {"service_point_id": station.id} if is_known else None
         cases = operation.as_strategy(generation_mode=GenerationMode(kind), path_parameters=here)
 
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=not TRIALS,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
         @given(case=cases)
         def ask(case):
             answer = case.call_and_validate(headers=headers)
@@ -55,4 +61,4 @@ def test_nothing_is_found(app, station, olga, known, who, kind, monkeypatch):
 
         ask()
     assert tried.total() > 30 * EXAMPLES
-    assert (tried[200] > 0) == (kind == "positive")
+    assert tried[200] > 0 or kind == "negative"  # what is wrong in one place may be left out there, and be right
