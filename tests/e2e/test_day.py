@@ -94,6 +94,7 @@ def test_moved_by_drag(arrive, olga, station, day, anna):
         if "over" in target.get_attribute("class").split():
             break
         desk.page.wait_for_timeout(100)
+    expect(target).to_have_class(re.compile(r"\bover\b"))
     desk.page.mouse.up()
 
     expect(panel(desk.page)).to_contain_text("Перемещено на 11:00, пост 3")
