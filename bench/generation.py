@@ -13,7 +13,8 @@ from bench.questions import milliseconds
 from bench.stage import Scale
 from bench.writing import undone
 from tirefit.database import db
-from tirefit.schedule.slots import generate_rolling_schedule, generate_slots_from_template, offered_days
+from tirefit.schedule.rolling import generate_rolling_schedule
+from tirefit.schedule.slots import generate_slots_from_template, offered_days
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ AVAILABILITY = "tirefit/schedule/availability.py"
 SLOTS = "tirefit/schedule/slots.py"
 GRID = "tirefit/schedule/grid.py"
 WINDOWS = "tirefit/schedule/windows.py"
-CHANGES = "tirefit/schedule/changes.py"
+WEEKS = "tirefit/schedule/changes/weeks.py"
+RUNS = "tirefit/schedule/changes/runs.py"
+BLOCKS = "tirefit/schedule/blocks.py"
 STEPS = "tirefit/booking/steps.py"
 COMMANDS = "tirefit/booking/commands.py"
 GUARD = "migrations/versions/0007_schedule.py"
@@ -99,13 +101,13 @@ MUTANTS = [
     Mutant(
         "an expired hold stands in the way of a write",
         RESERVATIONS,
-        "if reservation_id is None and _purge_expired(run.service_post_id, span):",
+        "if reservation_id is None and purge_expired(run.service_post_id, span):",
         "if False:",
     ),
     Mutant(
         "an expired hold stands in the way of a move",
         RESERVATIONS,
-        "    span = (run.starts_at, run.ends_at)\n    _purge_expired(run.service_post_id, span)\n",
+        "    span = (run.starts_at, run.ends_at)\n    purge_expired(run.service_post_id, span)\n",
         "    span = (run.starts_at, run.ends_at)\n",
     ),
     Mutant(
@@ -284,7 +286,7 @@ MUTANTS = [
     ),
     Mutant(
         "a season is saved while the nightly job opens a day by the old hours",
-        CHANGES,
+        WEEKS,
         "    _require_order(valid_from, valid_until)\n    point = lock_station(point_id)\n",
         "    _require_order(valid_from, valid_until)\n    point = db.session.get_one(ServicePoint, point_id)\n",
         "the race",
@@ -315,7 +317,7 @@ MUTANTS = [
     ),
     Mutant(
         "undoing the closing of some dates opens the first of them only",
-        CHANGES,
+        RUNS,
         'put_exceptions(point.id, run.subject["post_id"], run.before)',
         'put_exceptions(point.id, run.subject["post_id"], dict(list(run.before.items())[:1]))',
         held_out=True,
@@ -344,8 +346,8 @@ MUTANTS = [
     ),
     Mutant(
         "a block goes round holds that are over",
-        RESERVATIONS,
-        "    _purge_expired(post_id, (starts_at, ends_at))\n",
+        BLOCKS,
+        "    purge_expired(post_id, (starts_at, ends_at))\n",
         "",
         held_out=True,
     ),

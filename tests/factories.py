@@ -35,7 +35,7 @@ from tirefit.models import (
     UserSession,
 )
 from tirefit.schedule.reservations import hash_of, new_token
-from tirefit.schedule.slots import generate_rolling_schedule
+from tirefit.schedule.rolling import generate_rolling_schedule
 
 KYIV = ZoneInfo("Europe/Kyiv")
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=KYIV)

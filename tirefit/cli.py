@@ -23,7 +23,7 @@ from tirefit.importing.plan import make_plan
 from tirefit.importing.source import SourceUnreadable, open_source
 from tirefit.jobs import periodic, runner
 from tirefit.models import OVERLAP_GUARD, ServicePoint, overlap_guard_is_there
-from tirefit.schedule.slots import generate_rolling_schedule
+from tirefit.schedule.rolling import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:

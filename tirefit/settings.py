@@ -6,7 +6,8 @@ from typing import Any
 from tirefit import audit, revisions
 from tirefit.database import command, db
 from tirefit.errors import SettingsChanged
-from tirefit.schedule.slots import catch_up, lock_station, offered_days, regenerate
+from tirefit.schedule.rolling import catch_up
+from tirefit.schedule.slots import lock_station, offered_days, regenerate
 
 SHAPE_THE_OFFER = ("time_zone", "horizon_days")
 

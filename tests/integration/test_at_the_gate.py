@@ -23,7 +23,8 @@ from tirefit.database import db
 from tirefit.errors import BookingChanged, SlotTaken, WrongTransition
 from tirefit.models import Booking, Reservation, ServicePoint, WaitingVisit
 from tirefit.schedule.availability import ANYTHING, available_at_time
-from tirefit.schedule.reservations import block_time, new_token, unblock
+from tirefit.schedule.blocks import block_time, unblock
+from tirefit.schedule.reservations import new_token
 
 
 def walk_in(station, post_number, start, services=("Сезонная переобувка",), **wishes):

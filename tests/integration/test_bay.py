@@ -16,8 +16,9 @@ from tirefit.booking.steps import cancel_booking, report_late, transition_bookin
 from tirefit.database import command, db
 from tirefit.errors import BookingChanged, WrongTransition
 from tirefit.models import PROBLEMS, BayDevice, Booking, BookingEvent, ServicePost
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.changes import close_day, save_template
-from tirefit.schedule.reservations import block_time, hash_of, new_token, reserve_slot_temporarily
+from tirefit.schedule.reservations import hash_of, new_token, reserve_slot_temporarily
 
 URL = "/bay/zimnyaya-5/2"
 

@@ -10,7 +10,7 @@ from tests.factories import booking, car_type, kyiv, service
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, RunOutdated, ScheduleChanged, WindowsInvalid
 from tirefit.models import Booking, Reservation, ScheduleRun, ScheduleSlot, ScheduleTemplate, ServicePost
-from tirefit.schedule import changes, slots
+from tirefit.schedule import changes, rolling, slots
 from tirefit.schedule.availability import Needs, available_at_time
 from tirefit.schedule.changes import Abilities
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
@@ -265,7 +265,7 @@ def test_the_rolling_schedule_tells_how_far_it_has_come(station, at):
     at("2026-11-05 03:00")
     heard = []
 
-    added = slots.generate_rolling_schedule(tell=lambda *progress: heard.append(progress))
+    added = rolling.generate_rolling_schedule(tell=lambda *progress: heard.append(progress))
 
     run = db.session.scalars(select(ScheduleRun).order_by(ScheduleRun.id.desc())).first()
     assert (run.kind, run.total, run.done, run.added) == ("rolling", 1, 1, added)

@@ -13,9 +13,9 @@ from tirefit.database import db
 from tirefit.models import ScheduleTemplate
 from tirefit.schedule import changes
 from tirefit.schedule.availability import ANYTHING, Needs, nearest
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.changes import Abilities
 from tirefit.schedule.cities import Asked, nearest_of, stations_of
-from tirefit.schedule.reservations import block_time
 
 ZONES = ("Europe/Kyiv", "Europe/Warsaw", "Asia/Almaty")
 

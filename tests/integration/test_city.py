@@ -10,7 +10,7 @@ from tests.customer import book, checked, html, tap
 from tests.factories import car_type, kyiv, service
 from tirefit.database import command, db
 from tirefit.models import Reservation, ServicePrice, WheelSurcharge
-from tirefit.schedule.reservations import block_time
+from tirefit.schedule.blocks import block_time
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tirefit.config import ROOT
 from tirefit.database import WRITE, command, db
 from tirefit.finding import Wanted, find_bookings, visits_of_car
 from tirefit.models import Booking, BookingEvent, BookingWord, Notification
-from tirefit.schedule.reservations import block_time
+from tirefit.schedule.blocks import block_time
 from tirefit.web.sheets import defused
 
 LIST = "/manage/zimnyaya-5/bookings"

@@ -39,23 +39,22 @@ from tirefit.booking.steps import cancel_booking, restore_booking, transition_bo
 from tirefit.database import command, db
 from tirefit.errors import HoldExpired, LimitReached, PostHasBookings, Problem, RunOutdated, WrongTransition
 from tirefit.models import Booking, Reservation, ScheduleSlot, ServicePoint, ServicePost
-from tirefit.schedule import changes, slots
+from tirefit.schedule import changes, rolling, slots
 from tirefit.schedule.availability import (
     available_at_time,
     days,
     find_available_slots_for_duration,
     nearest,
 )
+from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.reasons import by_posts, refusal, why_not
 from tirefit.schedule.reservations import (
-    block_time,
     cleanup_expired_reservations,
     extend_reservation,
     find_hold,
     new_token,
     release_reservation,
     reserve_slot_temporarily,
-    unblock,
 )
 
 # (examples, steps)
@@ -203,7 +202,7 @@ class Machine(RuleBasedStateMachine):
         for post in self.ids:
             self.set_post(post, *self.posts[post])
         self.put_plan(Plan(WEEKS[week]))
-        slots.generate_rolling_schedule()
+        rolling.generate_rolling_schedule()
         self.is_open = True
 
     def teardown(self):
@@ -607,7 +606,7 @@ class Machine(RuleBasedStateMachine):
 
     @happens(1)
     def roll_on(self, _):
-        slots.generate_rolling_schedule()
+        rolling.generate_rolling_schedule()
         self.until = self.shown_until
 
     # --- what must be true whatever has happened

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests import factories
 from tirefit.database import db
 from tirefit.models import ScheduleSlot, ScheduleTemplate
-from tirefit.schedule import changes, slots
+from tirefit.schedule import changes, rolling
 from tirefit.schedule.availability import find_available_slots_for_duration
 
 MONDAY, FRIDAY, SUNDAY = date(2026, 11, 2), date(2026, 11, 6), date(2026, 11, 8)
@@ -89,7 +89,7 @@ def test_a_day_on_which_the_clock_changes(app, at, zone, day, window, expected):
     assert offered(station, that_day) == [expected.split()]
     runs = find_available_slots_for_duration(station, that_day, that_day, None)
     assert [run.starts_at.astimezone(ZoneInfo(zone)).strftime("%H:%M%z") for run in runs] == expected.split()
-    assert slots.generate_rolling_schedule(again=True) == 0
+    assert rolling.generate_rolling_schedule(again=True) == 0
 
 
 def test_a_day_that_the_calendar_skips_is_not_worked(app, at):

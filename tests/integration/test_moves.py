@@ -46,8 +46,9 @@ from tirefit.models import (
 )
 from tirefit.notifications.outbox import claim, mark_sent
 from tirefit.schedule.availability import available_at_time, days
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.changes import update_post
-from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 
 
 @pytest.fixture

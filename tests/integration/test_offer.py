@@ -27,7 +27,7 @@ from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.errors import Problem
 from tirefit.models import ServicePoint
-from tirefit.schedule import changes, reservations, slots
+from tirefit.schedule import changes, reservations, rolling
 from tirefit.schedule.availability import Needs, available_at_time, days, find_available_slots_for_duration
 from tirefit.schedule.changes import Abilities
 from tirefit.schedule.grid import a_stretch
@@ -137,7 +137,7 @@ class Station:
             abilities = Abilities(post.cars, post.services, post.wheel)
             self.update(post, length, abilities)
         if draw(st.booleans()):
-            slots.generate_rolling_schedule()  # or nobody has opened the days yet
+            rolling.generate_rolling_schedule()  # or nobody has opened the days yet
         today = model.date_of(ZONE, minute_now())
         if not draw(st.integers(0, 2)):
             changes.close_day(self.id, today + timedelta(days=draw(st.integers(0, 2))))
@@ -184,7 +184,7 @@ class Station:
         )
         written = [(as_minute(start), as_minute(end)) for start, end in rows]
         span = instant(self.first), instant(self.last)
-        more = [cell for cell in slots.unwritten(self.id, span) if cell[1] == post.id]  # what the job would write
+        more = [cell for cell in rolling.unwritten(self.id, span) if cell[1] == post.id]  # what the job would write
         return sorted({*written, *((minute(start), minute(end)) for start, _, end in more)})
 
     def taken(self, post: Post) -> list[tuple[int, int, str]]:

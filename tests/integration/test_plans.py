@@ -19,7 +19,7 @@ from tirefit.models import (
     ServicePost,
 )
 from tirefit.schedule import changes
-from tirefit.schedule.reservations import block_time
+from tirefit.schedule.blocks import block_time
 
 CALENDAR = "/manage/zimnyaya-5/exceptions"
 HISTORY = "/manage/zimnyaya-5/history"

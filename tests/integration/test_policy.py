@@ -20,7 +20,8 @@ from tirefit.database import command, db
 from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, UserRole
 from tirefit.people import invitation_of, invite
 from tirefit.schedule import changes
-from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
+from tirefit.schedule.blocks import block_time
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.web import policy
 
 PEOPLE, MANAGERS = "people of the station", "its managers"

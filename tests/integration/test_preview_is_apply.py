@@ -18,7 +18,8 @@ from tirefit.database import db
 from tirefit.errors import Problem
 from tirefit.models import Reservation, ScheduleSlot, ScheduleTemplate
 from tirefit.schedule import changes
-from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
+from tirefit.schedule.blocks import block_time
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.schedule.windows import local_day
 from tirefit.web.preview import arrange, closed_days, count_by_post
 

@@ -32,8 +32,9 @@ from tests.factories import car_type, kyiv, service
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleTemplate, ServicePoint
 from tirefit.schedule import reservations
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.changes import save_template
-from tirefit.schedule.reservations import block_time, new_token
+from tirefit.schedule.reservations import new_token
 
 # --- the stations
 

@@ -8,9 +8,10 @@ from tests.factories import booking, car_type, kyiv
 from tirefit.errors import PostCannotTakeIt, TooManyAttempts
 from tirefit.schedule import changes
 from tirefit.schedule.availability import Needs, available_at_time, find_available_slots_for_duration
+from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.changes import Abilities
 from tirefit.schedule.reasons import by_posts, refusal, why_not
-from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily, unblock
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.schedule.slots import regenerate_post_schedule
 
 DAY = "2026-11-03"

@@ -19,9 +19,10 @@ from tirefit.jobs import periodic
 from tirefit.models import ScheduleRun, ScheduleSlot, ScheduleTemplate, ServicePoint
 from tirefit.schedule import changes
 from tirefit.schedule.availability import days
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.reasons import by_posts, why_not
-from tirefit.schedule.reservations import block_time, new_token, reserve_slot_temporarily
-from tirefit.schedule.slots import STATIONS_AT_ONCE, generate_rolling_schedule
+from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
+from tirefit.schedule.rolling import STATIONS_AT_ONCE, generate_rolling_schedule
 from tirefit.schedule.windows import local_day, local_time
 
 

@@ -10,7 +10,7 @@ from tests.factories import booking, kyiv
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange, WindowsInvalid
 from tirefit.models import Booking, Reservation, ScheduleSlot, ScheduleTemplate, ServicePoint
-from tirefit.schedule import changes, slots
+from tirefit.schedule import changes, rolling, slots
 
 EVERY_DAY = range(7)
 NINE, ONE, TWO, SIX = 540, 780, 840, 1080
@@ -138,18 +138,18 @@ def test_a_closed_date_is_not_offered_and_opens_again_as_it_was(station):
 
 
 def test_the_rolling_schedule_opens_days_and_does_nothing_twice(station, at):
-    assert slots.generate_rolling_schedule() == 0
+    assert rolling.generate_rolling_schedule() == 0
     at("2026-11-05 03:00")
-    added = slots.generate_rolling_schedule()
+    added = rolling.generate_rolling_schedule()
 
     assert added > 0
-    assert slots.generate_rolling_schedule() == 0
+    assert rolling.generate_rolling_schedule() == 0
     assert db.session.get(ServicePoint, station.id).slots_until == kyiv("2026-11-15 09:00").date()
 
 
 def test_after_days_of_absence_the_rolling_schedule_catches_up(station, at):
     at("2026-12-20 03:00")
-    slots.generate_rolling_schedule()
+    rolling.generate_rolling_schedule()
 
     assert len(offer(station.posts[0], "2026-12-21")) == 18
     assert len(offer(station.posts[0], "2026-12-30")) == 18
@@ -200,7 +200,7 @@ def test_a_day_on_which_the_clock_changes_offers_its_real_minutes(station, at, d
     windows = [(weekday, 0, 1440) for weekday in EVERY_DAY]
     week = station_week(station)
     changes.save_template(station.id, windows, name=week.name, template_id=week.id)
-    slots.generate_rolling_schedule()
+    rolling.generate_rolling_schedule()
 
     date = kyiv(f"{day} 12:00").date()
     made = slots.generate_slots_for_post(station.posts[0].id, date, date)

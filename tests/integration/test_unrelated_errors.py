@@ -16,7 +16,8 @@ from tirefit.booking.states import CUSTOMER, USER
 from tirefit.errors import SlotTaken
 from tirefit.models import Booking
 from tirefit.schedule import reservations
-from tirefit.schedule.reservations import block_time, hash_of, new_token, reserve_slot_temporarily
+from tirefit.schedule.blocks import block_time
+from tirefit.schedule.reservations import hash_of, new_token, reserve_slot_temporarily
 
 TAKEN = "a token that somebody has"
 

@@ -87,7 +87,7 @@ def play() -> None:
     from tirefit.booking.commands import create_booking, reschedule_booking
     from tirefit.database import db
     from tirefit.errors import Problem
-    from tirefit.schedule import changes, reservations, slots
+    from tirefit.schedule import changes, reservations, rolling
 
     if WITHOUT_THE_SECOND_LOOK in sys.argv:
         reservations._is_offered = lambda *span: True
@@ -136,7 +136,7 @@ def play() -> None:
         return seen(changes.close_day(point, date.fromisoformat(day)))
 
     def roll():
-        slots.generate_rolling_schedule()
+        rolling.generate_rolling_schedule()
         return []
 
     def seen(difference):

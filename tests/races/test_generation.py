@@ -14,7 +14,7 @@ from tirefit import clock
 from tirefit.config import ROOT
 from tirefit.database import command, db
 from tirefit.models import ScheduleRun, ScheduleSlot, ServicePoint
-from tirefit.schedule.slots import STATIONS_AT_ONCE, generate_rolling_schedule
+from tirefit.schedule.rolling import STATIONS_AT_ONCE, generate_rolling_schedule
 from tirefit.schedule.windows import local_day
 
 STATIONS = 2 * STATIONS_AT_ONCE + 5  # three transactions of each process

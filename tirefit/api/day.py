@@ -21,7 +21,7 @@ from tirefit.booking.durations import calculate_booking_duration
 from tirefit.booking.states import BY_HAND, USER
 from tirefit.errors import SlotTaken
 from tirefit.models import Booking, Reservation, ServicePoint
-from tirefit.schedule.reservations import block_time, unblock
+from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.windows import day_span
 from tirefit.web.forms import text
 from tirefit.web.load import block

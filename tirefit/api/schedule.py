@@ -14,7 +14,7 @@ from tirefit.api.schemas import Page
 from tirefit.database import db
 from tirefit.models import ScheduleException, ScheduleTemplate, ServicePoint
 from tirefit.schedule import changes
-from tirefit.schedule.slots import generate_rolling_schedule
+from tirefit.schedule.rolling import generate_rolling_schedule
 
 bp = Blueprint("schedule", __name__, url_prefix="/service_points/<int:service_point_id>", description="Hours.")
 

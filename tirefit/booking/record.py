@@ -11,7 +11,7 @@ from tirefit.booking.states import NEWS
 from tirefit.database import db
 from tirefit.errors import BookingChanged
 from tirefit.models import Booking, BookingEvent, ServicePoint, ServicePost
-from tirefit.schedule import reservations, slots
+from tirefit.schedule import reservations, rolling
 
 
 def load_for_change(booking_id: int, *, all_posts: bool = False) -> Booking:
@@ -26,7 +26,7 @@ def load_for_change(booking_id: int, *, all_posts: bool = False) -> Booking:
             .join(Booking, Booking.service_point_id == ServicePoint.id)
             .where(Booking.id == booking_id)
         ).one()
-        slots.catch_up(point)  # it may go to a day that is offered, and that the nightly job has not written
+        rolling.catch_up(point)  # it may go to a day that is offered, and that the nightly job has not written
         mine = select(ServicePost.id).where(ServicePost.service_point_id == point.id)
     reservations.lock_posts(list(db.session.scalars(mine)))
     return db.session.get_one(Booking, booking_id, populate_existing=True, with_for_update=True)

@@ -32,7 +32,7 @@ from tirefit.models import (
 )
 from tirefit.schedule import reservations
 from tirefit.schedule.grid import a_stretch
-from tirefit.schedule.slots import generate_rolling_schedule
+from tirefit.schedule.rolling import generate_rolling_schedule
 
 AT_ONCE = 500  # bookings in one transaction
 OPENED = "opened"  # a station's last step

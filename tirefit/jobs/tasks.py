@@ -12,7 +12,7 @@ from tirefit import paper
 from tirefit.booking import privacy
 from tirefit.notifications import alerts, delivery, letters, outbox, reminders, summaries
 from tirefit.notifications.outbox import ClaimedLetter
-from tirefit.schedule import reservations, slots
+from tirefit.schedule import reservations, rolling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,7 +86,7 @@ def cleanup_expired_reservations() -> int:
 @task
 def rolling_schedule_generator() -> int:
     """Offer the days that have come within the horizon, for every active post."""
-    return slots.generate_rolling_schedule()
+    return rolling.generate_rolling_schedule()
 
 
 @task

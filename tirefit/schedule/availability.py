@@ -280,7 +280,7 @@ def load_slots(point_id: int, span: Span) -> SlotsByPost:
     A row of slots before the span may be what a run's left side is, and a run may end after it. Days that the nightly
     job has not opened yet, though it should have, are offered as it would: nobody waits for it.
     """
-    from tirefit.schedule.slots import unwritten  # which asks this module who has time
+    from tirefit.schedule.rolling import unwritten  # which asks this module who has time
 
     slots = slots_by_post(SLOTS, {"point_id": point_id}, span)
     for start, post_id, end in unwritten(point_id, span):

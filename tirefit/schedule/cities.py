@@ -31,7 +31,7 @@ from tirefit.schedule.availability import (
     slots_of,
 )
 from tirefit.schedule.grid import Span
-from tirefit.schedule.slots import unwritten
+from tirefit.schedule.rolling import unwritten
 
 _IDS: BindParameter[int] = bindparam("point_ids", expanding=True)
 SLOTS = slots_of(ScheduleSlot.__table__.c.service_point_id.in_(_IDS))

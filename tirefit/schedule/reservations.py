@@ -1,7 +1,8 @@
 """The truth: who occupies a post's time. The only writer of Reservation.
 
 The guard stands in the schema and covers every row, expired holds too; so whoever needs the time of an expired hold
-deletes it in the same transaction. Nothing here waits for the tidying job.
+deletes it in the same transaction. Nothing here waits for the tidying job. What closes time to everybody stands in
+schedule.blocks.
 """
 
 import hashlib
@@ -14,13 +15,13 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
-from tirefit import clock, revisions
+from tirefit import clock
 from tirefit.database import command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, BookingLink, Reservation, ScheduleSlot, ServicePoint, ServicePost
-from tirefit.schedule import slots
-from tirefit.schedule.availability import A_DAY, ANYTHING, Needs, Reserved, available_at_time
-from tirefit.schedule.grid import Run, Span, a_stretch, gaps, is_covered
+from tirefit.schedule import rolling, slots
+from tirefit.schedule.availability import ANYTHING, Needs, available_at_time
+from tirefit.schedule.grid import Run, Span, is_covered
 from tirefit.schedule.reasons import refusal
 
 MOST_HOLDS = 10  # live ones from one network: a family or an office, but not a whole station's day
@@ -160,67 +161,6 @@ def cleanup_expired_reservations() -> int:
     return len(ids)
 
 
-@dataclass(frozen=True)
-class Blocked:
-    """What a block has taken, and what stood in its way: that stays as it is, for people to decide."""
-
-    reservation_ids: tuple[int, ...]
-    in_the_way: tuple[Reserved, ...]
-
-
-@command
-def block_time(point_id: int, post_id: int, starts_at: datetime, ends_at: datetime, reason: str = "") -> Blocked:
-    """Close a stretch of a post's time: whatever of it is free is taken, and nothing is cancelled.
-
-    A stretch of several days becomes several reservations, none longer than a day; each remembers the whole (`wanted`).
-    """
-    lock_posts([post_id])
-    revisions.touch(point_id)
-    _purge_expired(post_id, (starts_at, ends_at))
-    in_the_way = [
-        Reserved(*row)
-        for row in db.session.execute(
-            select(*Reserved.columns())
-            .where(
-                Reservation.service_post_id == post_id,
-                Reservation.starts_at > starts_at - A_DAY,
-                Reservation.starts_at < ends_at,
-                Reservation.ends_at > starts_at,
-            )
-            .order_by(Reservation.starts_at)
-        )
-    ]
-    ids = []
-    whole = {"from": starts_at.isoformat(), "to": ends_at.isoformat()}
-    for start, end in gaps((starts_at, ends_at), [found.span for found in in_the_way]):
-        while start < end:
-            part = min(end, start + A_DAY)
-            stretch = a_stretch(post_id, start, part)
-            ids.append(take(point_id, stretch, "block", on_grid=False, reason=reason, wanted=whole))
-            start = part
-    return Blocked(tuple(id for id in ids if id is not None), tuple(in_the_way))
-
-
-@command
-def unblock(reservation_id: int) -> bool:
-    """Open blocked time again, with all other pieces of the same block; → whether it was blocked.
-
-    Nothing but a block is ever removed by this.
-    """
-    found = db.session.get(Reservation, reservation_id, populate_existing=True)
-    if found is None or found.kind != "block":
-        return False
-    lock_posts([found.service_post_id])
-    revisions.touch(found.service_point_id)
-    blocks = select(Reservation).where(
-        Reservation.service_post_id == found.service_post_id, Reservation.kind == "block"
-    )
-    for piece in db.session.scalars(blocks).all():
-        if piece.id == reservation_id or (piece.wanted and piece.wanted == found.wanted):
-            free(piece.id)
-    return True
-
-
 def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns: Any) -> int | None:
     """Inside a command: occupy a run of slots; → the reservation's id, or None when somebody has (part of) it.
 
@@ -228,7 +168,7 @@ def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns:
     Raises SlotNotOffered when the offer has just changed under it.
     """
     if on_grid:
-        slots.catch_up(db.session.get_one(ServicePoint, point_id))
+        rolling.catch_up(db.session.get_one(ServicePoint, point_id))
     values = {
         "service_point_id": point_id,
         "service_post_id": run.service_post_id,
@@ -240,7 +180,7 @@ def take(point_id: int, run: Run, kind: str, *, on_grid: bool = True, **columns:
     }
     span = (run.starts_at, run.ends_at)
     reservation_id = _insert(values)
-    if reservation_id is None and _purge_expired(run.service_post_id, span):
+    if reservation_id is None and purge_expired(run.service_post_id, span):
         reservation_id = _insert(values)
     # After the insert: its foreign key holds the post's key, so a change of the offer is either over and seen, or
     # waits.
@@ -290,7 +230,7 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
     old = get(reservation_id)
     point_id, old_post_id, old_span = old.service_point_id, old.service_post_id, (old.starts_at, old.ends_at)
     span = (run.starts_at, run.ends_at)
-    _purge_expired(run.service_post_id, span)
+    purge_expired(run.service_post_id, span)
     values = {"service_post_id": run.service_post_id, "starts_at": run.starts_at, "ends_at": run.ends_at}
     try:
         with db.session.begin_nested():
@@ -365,8 +305,8 @@ def _insert(values: dict[str, Any]) -> int | None:
         raise
 
 
-def _purge_expired(post_id: int, span: Span) -> bool:
-    """Delete the expired holds that stand in the way of this time; → whether there were any."""
+def purge_expired(post_id: int, span: Span) -> bool:
+    """Inside a command: delete the expired holds that stand in the way of this time; → whether there were any."""
     gone = db.session.execute(
         delete(Reservation)
         .where(

@@ -1,27 +1,26 @@
 """The offer: slots cut from a post's hours at its own length, around what is reserved.
 
 What should be is compared with what is, and only the difference is written; it heals by being run again. Nothing here
-changes a reservation. What managers change, and its preview, stands in schedule.changes; what is free is decided in
-schedule.availability.
+changes a reservation. How days are opened ahead stands in schedule.rolling, what managers change, and its preview, in
+schedule.changes; what is free is decided in schedule.availability.
 """
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from operator import itemgetter
 
 from sqlalchemy import bindparam, delete, select, text
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload
 
 from tirefit import clock
 from tirefit.database import command, db
 from tirefit.models import (
     Reservation,
     ScheduleException,
-    ScheduleRun,
     ScheduleSlot,
     ScheduleTemplate,
     ServicePoint,
@@ -32,7 +31,6 @@ from tirefit.schedule.availability import Reserved, live
 from tirefit.schedule.windows import Hours, Span, Week, day_span, local_day, local_windows, opening_windows
 
 SHORTEST, LONGEST = 5, 480  # minutes of a slot
-STATIONS_AT_ONCE = 20  # in one transaction of the rolling schedule: few commits, and no post locked for long
 A_DAY = timedelta(days=1)
 
 Cell = tuple[datetime, int, datetime]  # starts_at, service_post_id, ends_at
@@ -107,123 +105,6 @@ def regenerate_post_schedule(post_id: int) -> Difference:
     return regenerate(point, [post], *offered_days(point))
 
 
-def generate_rolling_schedule(
-    point_id: int | None = None,
-    tell: Callable[[int, int, int], None] = lambda done, total, added: None,
-    *,
-    days: int | None = None,
-    again: bool = False,
-) -> int:
-    """Open the days ahead, up to each active station's horizon (or `days` ahead); → how many slots were added.
-
-    Some stations at a time are one transaction, each with its own watermark (`slots_until`): whatever stops this,
-    running it again goes on where it stopped; running it twice, or two at once, does nothing twice. `again` compares
-    the days below the watermark too, and mends what is missing there. `tell(done, total, added)` is called after each
-    transaction, and a run that has anything to do leaves its progress in schedule_runs.
-    """
-    behind = _stations_behind(point_id, days, again)
-    if not behind:
-        return 0
-    run_id, added = _begin_rolling_run(len(behind)), 0
-    for start in range(0, len(behind), STATIONS_AT_ONCE):
-        batch = behind[start : start + STATIONS_AT_ONCE]
-        added += _extend_offers(batch, run_id, days, again)
-        tell(start + len(batch), len(behind), added)
-    return added
-
-
-def _stations_behind(point_id: int | None, days: int | None, again: bool) -> list[int]:
-    """Active stations whose offer does not reach their horizon."""
-    stations = (
-        select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
-        .where(ServicePoint.active)
-        .order_by(ServicePoint.id)
-    )
-    if point_id is not None:
-        stations = stations.where(ServicePoint.id == point_id)
-    now = clock.now()
-    return [
-        id
-        for id, zone, horizon_days, until in db.session.execute(stations)
-        if again or until is None or until < local_day(zone, now) + (days or horizon_days) * A_DAY
-    ]
-
-
-@command
-def _begin_rolling_run(stations: int) -> int:
-    run = ScheduleRun(
-        kind="rolling", subject={}, before=None, after=None, total=stations, done=0, created_at=clock.now()
-    )
-    db.session.add(run)
-    db.session.flush()
-    return run.id
-
-
-@command
-def _extend_offers(point_ids: Sequence[int], run_id: int, days: int | None, again: bool) -> int:
-    """Bring these stations' offers up to their horizons, and the run's row with them."""
-    added = 0
-    for point in db.session.scalars(
-        select(ServicePoint)
-        .where(ServicePoint.id.in_(point_ids))
-        .order_by(ServicePoint.id)
-        .options(selectinload(ServicePoint.posts))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).all():
-        with db.session.no_autoflush:  # all watermarks are written together, at the end
-            added += _extend_offer(point, days, again)
-    run = db.session.get_one(ScheduleRun, run_id, populate_existing=True)
-    run.added += added
-    run.done += len(point_ids)
-    run.finished_at = clock.now() if run.done >= run.total else None
-    return added
-
-
-def catch_up(point: ServicePoint) -> None:
-    """Inside a command: open the days that have come within a station's horizon, when the nightly job has not.
-
-    What customers see of such days is the same without it (`unwritten`), so whoever wants their time writes them first.
-    """
-    if _missing_days(point):
-        db.session.refresh(point, with_for_update={"key_share": True})
-        _extend_offer(point)
-
-
-def unwritten(point_id: int, span: Span) -> list[Cell]:
-    """The offer round a span that should have been generated by now and has not been: what `catch_up` would write.
-
-    Nothing, and no statement, where the nightly job has come. Writes nothing.
-    """
-    point = db.session.get_one(ServicePoint, point_id)
-    missing = _missing_days(point)
-    if missing is None:
-        return []
-    first, last = max(missing[0], local_day(point.time_zone, span[0]) - A_DAY), missing[1]
-    last = min(last, local_day(point.time_zone, span[1]) + A_DAY)
-    if first > last:
-        return []
-    paces, hours = [pace_of(post) for post in point.posts], load_hours(point, since=first - 2 * A_DAY)
-    return list(difference(point, paces, hours, first, last).added)
-
-
-def _extend_offer(point: ServicePoint, days: int | None = None, again: bool = False) -> int:
-    """Inside a command that has locked the station: write its missing days; → how many slots were added."""
-    missing = _missing_days(point, days, again)
-    if missing is None:
-        return 0
-    added = len(regenerate(point, point.posts, *missing).added)
-    point.slots_until = max(missing[1], point.slots_until or missing[1])
-    return added
-
-
-def _missing_days(point: ServicePoint, days: int | None = None, again: bool = False) -> Days | None:
-    """First and last local day that should be offered by now and are not (with `again`: all that should be)."""
-    today, until = _horizon(point, days)
-    first = today if again or point.slots_until is None else max(today, point.slots_until + A_DAY)
-    return (first, until) if first <= until else None
-
-
 def heal(point_id: int, post_id: int, span: Span) -> None:
     """Inside a command: reserved time that is not made of slots has come or gone; cut the days it lies on again."""
     posts = lock_posts_for_regeneration([post_id])
@@ -239,7 +120,7 @@ def heal(point_id: int, post_id: int, span: Span) -> None:
 
 def offered_days(point: ServicePoint) -> Days:
     """First and last local day on which a station's offer stands, or shall stand once it is generated."""
-    today, until = _horizon(point)
+    today, until = horizon(point)
     return today, max(today, point.slots_until or until)
 
 
@@ -403,7 +284,8 @@ def reserved_ahead(post: ServicePost) -> list[Reserved]:
     return [found for found in _reserved([post.id], now, now + 3660 * A_DAY) if found.ends_at > now]
 
 
-def _horizon(point: ServicePoint, days: int | None = None) -> Days:
+def horizon(point: ServicePoint, days: int | None = None) -> Days:
+    """A station's today, and the last local day that should be offered by now (or `days` ahead)."""
     today = local_day(point.time_zone, clock.now())
     return today, today + timedelta(days=days or point.horizon_days)
 

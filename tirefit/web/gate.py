@@ -9,7 +9,7 @@ from tirefit import clock
 from tirefit.booking.at_the_gate import book_walk_in, leave_lane, let_wait
 from tirefit.errors import Problem
 from tirefit.models import ServicePoint
-from tirefit.schedule.reservations import block_time, unblock
+from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.windows import local_day
 from tirefit.web import board, gate_panels, load, picker, policy
 from tirefit.web.forms.board import PlaceForm, WalkInForm
