@@ -3,9 +3,9 @@
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
-import html5lib
 from sqlalchemy import func, select
 
+from tests import pages
 from tests.factories import BORIS, car_type, kyiv, service
 from tirefit.booking.commands import create_booking
 from tirefit.database import db
@@ -52,7 +52,7 @@ def take_all(time: str) -> None:
 
 
 def html(page) -> Element:
-    return html5lib.parse(page.get_data(as_text=True), namespaceHTMLElements=False)
+    return pages.parsed(page.get_data(as_text=True))[0]
 
 
 def fields(page) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What must be true of every page, whatever it shows. The test client looks at each one it fetches."""
 
 import re
+from functools import lru_cache
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -25,9 +26,7 @@ def examine(response: TestResponse) -> None:
             _refuse_inline(html5lib.parseFragment(text, namespaceHTMLElements=False), where)
             return
         raise AssertionError(f"{where}: not a whole page: {text[:80]!r}")
-    parser = html5lib.HTMLParser(namespaceHTMLElements=False)
-    page = parser.parse(text)
-    errors = [f"line {line}: {WORDS_OF_ERRORS.get(code, code) % facts}" for (line, _), code, facts in parser.errors]
+    page, errors = parsed(text)
     assert not errors, f"{where}: {errors}"
     headings = page.findall(".//h1")
     assert len(headings) == 1, f"{where}: {len(headings)} h1"
@@ -38,6 +37,14 @@ def examine(response: TestResponse) -> None:
     _refuse_inline(page, where)
     _refuse_foreign(page, where)
     assert response.headers["Content-Security-Policy"].startswith(SCRIPTS), where
+
+
+@lru_cache(maxsize=8)  # whoever asks after the examination need not wait for the same page again
+def parsed(text: str) -> tuple[Element, list[str]]:
+    """A page's tree, and what a strict reader finds wrong with it. Nobody changes the tree."""
+    parser = html5lib.HTMLParser(namespaceHTMLElements=False)
+    page = parser.parse(text)
+    return page, [f"line {line}: {WORDS_OF_ERRORS.get(code, code) % facts}" for (line, _), code, facts in parser.errors]
 
 
 def _refuse_inline(root: Element, where: str) -> None:

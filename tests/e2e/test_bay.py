@@ -29,7 +29,7 @@ def js(request: pytest.FixtureRequest) -> bool:
 def at_the_bay(arrive: Arrive, station: ServicePoint, js: bool = True, **options: object) -> Visitor:
     """A tablet that its manager has just paired with post 1."""
     code = bays.offer_code(station.posts[0].id)
-    visitor = arrive(js, **(TABLET | options))
+    visitor = arrive(js, timed=js, **(TABLET | options))
     visitor.go("/bay")
     visitor.page.locator("#code").fill(code.lower())
     visitor.land(visitor.page.locator("main button"))
@@ -66,7 +66,7 @@ def button(page: Page, name: str) -> Locator:
 
 
 def press(visitor: Visitor, name: str) -> None:
-    visitor.page.wait_for_timeout(750)  # whoever taps sooner has tapped twice
+    visitor.wait(0.75)  # whoever taps sooner has tapped twice
     visitor.tap(button(visitor.page, name))
 
 
@@ -106,7 +106,7 @@ def test_ten_minutes_more_say_first_whom_they_delay(arrive, station, js):
 def test_a_problem_is_two_taps_and_is_solved_with_one(arrive, station, js):
     car(station)
     tablet = at_the_bay(arrive, station, js)
-    tablet.page.wait_for_timeout(750)
+    tablet.wait(0.75)
     tablet.tap(tablet.page.get_by_role("link", name="Проблема"))
     press(tablet, "Нет запчасти")
     expect(tablet.page.locator(".note.bad")).to_contain_text("Проблема: нет запчасти")
@@ -133,7 +133,7 @@ def test_a_double_tap_is_one_tap(arrive, station):
     """The second tap of a pair would land on the next step's button; a tap after a breath is a tap."""
     car(station)
     tablet = at_the_bay(arrive, station)
-    tablet.page.wait_for_timeout(750)
+    tablet.wait(0.75)
     tablet.page.locator("[data-main]").dblclick()
     expect(button(tablet.page, "Готово")).to_be_visible()
     tablet.page.wait_for_timeout(300)
@@ -144,7 +144,7 @@ def test_a_pedal_that_sends_enter_is_the_main_button(arrive, station):
     car(station)
     tablet = at_the_bay(arrive, station)
     for status, word in (("in_progress", "В работе:"), ("completed", "Готово:")):
-        tablet.page.wait_for_timeout(750)
+        tablet.wait(0.75)
         tablet.page.keyboard.press("Enter")
         expect(tablet.page.locator(".stripe")).to_contain_text(word)
         assert only_booking().status == status
@@ -155,19 +155,22 @@ def test_the_screen_hears_within_five_seconds_and_keeps_asking(arrive, station):
     tablet = at_the_bay(arrive, station)
     expect(tablet.page.locator("h1")).to_contain_text("Свободно")
     made = car(station)
-    expect(tablet.page.locator(".now .plate")).to_have_text(PLATE, timeout=6500)
+    tablet.wait(5)
+    expect(tablet.page.locator(".now .plate")).to_have_text(PLATE)
     transition_booking(made.id, "start")
-    expect(button(tablet.page, "Готово")).to_be_visible(timeout=6500)
+    tablet.wait(5)
+    expect(button(tablet.page, "Готово")).to_be_visible()
 
 
 def test_an_open_question_stays_open_while_the_screen_asks(arrive, station):
     made = car(station)
     tablet = at_the_bay(arrive, station)
-    tablet.page.wait_for_timeout(750)
+    tablet.wait(0.75)
     tablet.tap(tablet.page.get_by_role("link", name="Проблема"))
     expect(button(tablet.page, "Поломка")).to_be_visible()
     transition_booking(made.id, "start")
-    expect(tablet.page.locator("h1")).to_have_text("Сейчас", timeout=6500)
+    tablet.wait(5)
+    expect(tablet.page.locator("h1")).to_have_text("Сейчас")
     expect(button(tablet.page, "Поломка")).to_be_visible()
 
 
@@ -175,14 +178,15 @@ def test_without_a_network_the_last_state_stays_and_taps_say_so(arrive, station)
     car(station)
     tablet = at_the_bay(arrive, station, expects="ERR_INTERNET_DISCONNECTED|Failed to fetch|htmx")
     tablet.page.context.set_offline(True)
-    tablet.page.wait_for_timeout(750)
+    tablet.wait(0.75)
     tablet.tap(button(tablet.page, "Начать"))
     expect(tablet.page.locator("#sys")).to_contain_text("Нет связи")
     expect(tablet.page.locator("#sys")).to_contain_text(re.compile(r"Показано на \d\d:\d\d"))
     expect(tablet.page.locator(".now .plate")).to_have_text(PLATE)
     assert only_booking().status == "arrived"
     tablet.page.context.set_offline(False)
-    expect(tablet.page.locator("#sys")).to_be_hidden(timeout=6500)
+    tablet.wait(5)
+    expect(tablet.page.locator("#sys")).to_be_hidden()
     press(tablet, "Начать")
     expect(button(tablet.page, "Готово")).to_be_visible()
 
@@ -201,7 +205,8 @@ def test_a_session_that_is_gone_costs_one_tap_and_not_the_screen(arrive, station
 def test_a_tablet_that_is_cut_off_asks_for_a_code(arrive, station):
     tablet = at_the_bay(arrive, station)
     bays.disconnect(bays.devices_of(station)[0].id)
-    expect(tablet.page.locator("#code")).to_be_visible(timeout=6500)
+    tablet.wait(5)
+    expect(tablet.page.locator("#code")).to_be_visible()
 
 
 def test_the_manager_pairs_a_tablet_with_what_the_screen_says(arrive, station):

@@ -63,9 +63,7 @@ def test_the_soonest_time_takes_three_taps_and_two_fields(anna, js, station):
 def test_another_day_takes_four_taps(anna, js, station):
     anna.go("/")
     choose_car(anna, js)
-    anna.tap(other_days(anna.page).first)
-    expect(anna.page.locator(".day[aria-current=date]")).to_have_attribute("href", re.compile(r"d=20"))
-    expect(anna.page).to_have_url(re.compile(r"[?&]d=20"))
+    turn_to_another_day(anna)
     wanted = time_of(times(anna.page).nth(20))
     anna.tap(times(anna.page).nth(20))
     fill_contacts(anna)
@@ -123,8 +121,7 @@ def test_a_date_can_be_taken_from_the_month_or_typed(anna, js, station):
 def test_a_time_taken_at_the_tap_costs_one_tap_more(anna, js, one_post):
     anna.go("/")
     choose_car(anna, js)
-    anna.tap(other_days(anna.page).first)
-    expect(anna.page).to_have_url(re.compile(r"[?&]d=20"))
+    turn_to_another_day(anna)
     wanted = times(anna.page).nth(15)
     boris_books(one_post, time_of(wanted))
     assert anna.land(wanted) == 409
@@ -458,6 +455,14 @@ def heading(page: Page) -> Locator:
 
 def soonest(page: Page) -> Locator:
     return page.locator("button.nearest")
+
+
+def turn_to_another_day(visitor: Visitor) -> None:
+    """Tap the first of the other days, and wait until its times are there."""
+    day = visitor.page.locator("#" + other_days(visitor.page).first.get_attribute("id"))
+    visitor.tap(day)
+    expect(day).to_have_attribute("aria-current", "date")
+    expect(visitor.page).to_have_url(re.compile(r"[?&]d=20"))
 
 
 def other_days(page: Page) -> Locator:

@@ -194,27 +194,30 @@ def test_a_wrong_tap_is_taken_back(desk, station, day, anna):
 
 
 def test_what_one_screen_does_the_other_shows_within_ten_seconds(arrive, olga, station, day, anna):
-    desk = signed_in(arrive)
+    desk = signed_in(arrive, timed=True)
     desk.go(f"/board/{station.slug}/{day}?b={anna.number}")
     desk.page.locator("summary", has_text="История").click()
     transition_booking(anna.id, "arrive")
 
-    expect(card(desk.page)).to_contain_text("Приехал", timeout=15_000)
+    desk.wait(10)
+    expect(card(desk.page)).to_contain_text("Приехал")
     expect(panel(desk.page).locator("h2 .st")).to_contain_text("Приехал")
     expect(panel(desk.page).locator(".hist")).to_be_visible()  # what was open stays open
 
 
 def test_without_a_network_the_day_stays_and_says_of_when_it_is(arrive, olga, station, day, anna):
-    desk = signed_in(arrive, expects="ERR_INTERNET_DISCONNECTED|Failed to fetch")
+    desk = signed_in(arrive, expects="ERR_INTERNET_DISCONNECTED|Failed to fetch", timed=True)
     desk.go(f"/board/{station.slug}/{day}?b={anna.number}")
     desk.page.context.set_offline(True)
+    desk.wait(10)
     said = desk.page.locator("#sys")
-    expect(said).to_be_visible(timeout=15_000)
+    expect(said).to_be_visible()
     expect(said).to_contain_text(re.compile(r"Нет связи.*Показано на \d\d:\d\d"))
     expect(card(desk.page)).to_be_visible()
 
     desk.page.context.set_offline(False)
-    expect(said).to_be_hidden(timeout=15_000)
+    desk.wait(10)
+    expect(said).to_be_hidden()
 
 
 def test_on_a_phone_the_day_is_a_list_with_the_same_verbs(arrive, olga, station, day, anna):

@@ -15,7 +15,16 @@ from tests.e2e.conftest import (
     only_booking,
     open_station,
 )
-from tests.e2e.test_booking import alternatives, anna, heading, js, reach_contacts, time_of, times  # noqa: F401
+from tests.e2e.test_booking import (  # noqa: F401
+    alternatives,
+    anna,
+    heading,
+    js,
+    reach_contacts,
+    time_of,
+    times,
+    turn_to_another_day,
+)
 from tests.factories import BORIS, booking
 from tirefit.models import ServicePoint
 
@@ -71,8 +80,7 @@ def test_moving_to_another_day_and_other_work(anna, js, station):  # noqa: F811
         anna.tap(button(anna, "Показать время"))
     expect(heading(anna.page)).to_have_text("Когда приехать?")
     expect(anna.page.locator("button.yours")).to_have_text(re.compile("сейчас у вас"))  # the same time, for other work
-    anna.tap(anna.page.locator("a.day:not([aria-current])").first)
-    expect(anna.page).to_have_url(re.compile(r"[?&]d=20"))
+    turn_to_another_day(anna)
     anna.land(times(anna.page).nth(10))
     expect(anna.page.locator(".was")).to_contain_text("Сезонная переобувка")
     expect(anna.page.locator(".becomes")).to_contain_text("Ремонт прокола")
