@@ -4,13 +4,13 @@ Everything here is invented. The dice are loaded the same way every time; only "
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 
-from tirefit import accounts, clock
-from tirefit.booking.commands import new_number
+from tirefit import accounts, clock, demo_history
 from tirefit.booking.durations import OfferedService, car_types, offered_services
 from tirefit.database import command, db
 from tirefit.models import (
@@ -28,6 +28,8 @@ from tirefit.models import (
     ServicePointService,
     ServicePost,
     ServicePrice,
+    User,
+    UserRole,
     WheelSurcharge,
 )
 from tirefit.models.services import Names
@@ -90,21 +92,6 @@ SERVICES: list[tuple[int, Names, Names, list[int], list[int]]] = [
     ),
 ]
 LARGE_WHEELS = {18: 5, 20: 15}  # from which size on, how many minutes more
-FIRST_NAMES = [
-    "Олег",
-    "Анна",
-    "Тарас",
-    "Ольга",
-    "Дмитро",
-    "Лариса",
-    "Евгений",
-    "Жанна",
-    "Кирилл",
-    "Марина",
-    "Павел",
-    "Инна",
-]
-PLATE_LETTERS = "АВЕІКМНОРСТХ"
 
 
 @dataclass(frozen=True)
@@ -124,13 +111,15 @@ def load_demo() -> list[Login]:
     dice = random.Random(2026)
     _write_catalogue()
     points = [_write_small_station(), _write_big_station()]
+    logins = _write_people(points)
     for point in points:
         _offer_services(point)
+        _write_past(point)
         today = local_day(point.time_zone, clock.now())
         slots.regenerate(point, point.posts, today, today + point.horizon_days * A_DAY)
         point.slots_until = today + point.horizon_days * A_DAY
         _fill(point, dice)
-    return _write_people(points)
+    return logins
 
 
 def _write_catalogue() -> None:
@@ -216,29 +205,61 @@ def _offer_services(point: ServicePoint) -> None:
     db.session.flush()
 
 
+def _write_past(point: ServicePoint) -> None:
+    people = select(User.id, User.name).join(UserRole).where(UserRole.service_point_id == point.id)
+    found = db.session.execute(people.order_by(UserRole.role, User.id)).all()
+    manager, fitter = found[0], found[-1]
+    cast = demo_history.Cast(manager.id, fitter.id, fitter.name)
+    demo_history.write(point, offered_services(point), car_types(), cast, local_day(point.time_zone, clock.now()))
+
+
 def _fill(point: ServicePoint, dice: random.Random) -> None:
     """Bookings from yesterday to a week ahead: the nearer the fuller, with the usual troubles of a day around now."""
-    offered = offered_services(point)
+    offered, cars = offered_services(point), car_types()
     today = local_day(point.time_zone, clock.now())
     hours = slots.load_hours(point)
-    for post in point.posts:
-        windows = opening_windows(hours, post.id, today - A_DAY, today + 6 * A_DAY)
-        cells = grid.cut(windows, post.slot_duration, [])
-        at, before = 0, ""
-        while at < len(cells):
-            days_ahead = (local_day(point.time_zone, cells[at][0]) - today).days
-            job, car = dice.choice(offered), dice.choices(car_types(), weights=[6, 5, 3, 2, 1])[0]
-            run = _row_of(cells, at, timedelta(minutes=job.on[car.id][0]))
-            is_near = abs(cells[at][0] - clock.now()) < timedelta(hours=2)
-            if run and dice.random() < (0.9 if is_near else 0.75 if days_ahead <= 0 else 0.6 - 0.07 * days_ahead):
-                status = _status_around_now(run, dice)
-                if status == before == "in_progress":  # the car before is not ready yet
-                    status = "arrived"
-                _write_booking(point, post, run, job, car, status, dice)
-                before = status
-                at += sum(1 for cell in cells[at:] if cell[1] <= run[1])
-            else:
-                at += 1
+    with db.session.no_autoflush:  # all bookings are written at once
+        bookings = [
+            booking
+            for post in point.posts
+            for booking in _of_post(
+                point, post, opening_windows(hours, post.id, today - A_DAY, today + 6 * A_DAY), offered, cars, dice
+            )
+        ]
+    db.session.add_all(bookings)
+    db.session.flush()
+    traces = [trace for booking in bookings for trace in _traces(booking)]
+    traces.sort(key=lambda trace: trace.at)
+    db.session.add_all(traces)
+    for booking in bookings:
+        if booking.status == "confirmed" and booking.starts_at > clock.now() and dice.random() < 0.03:
+            _write_failed_letter(booking)
+
+
+def _of_post(
+    point: ServicePoint,
+    post: ServicePost,
+    windows: list[Span],
+    offered: list[OfferedService],
+    cars: list[CarType],
+    dice: random.Random,
+) -> Iterator[Booking]:
+    today, cells = local_day(point.time_zone, clock.now()), grid.cut(windows, post.slot_duration, [])
+    at, before = 0, ""
+    while at < len(cells):
+        days_ahead = (local_day(point.time_zone, cells[at][0]) - today).days
+        job, car = dice.choice(offered), dice.choices(cars, weights=[6, 5, 3, 2, 1])[0]
+        run = _row_of(cells, at, timedelta(minutes=job.on[car.id][0]))
+        is_near = abs(cells[at][0] - clock.now()) < timedelta(hours=2)
+        if run and dice.random() < (0.9 if is_near else 0.75 if days_ahead <= 0 else 0.6 - 0.07 * days_ahead):
+            status = _status_around_now(run, dice)
+            if status == before == "in_progress":  # the car before is not ready yet
+                status = "arrived"
+            yield _booking(point, post, run, job, car, status, dice)
+            before = status
+            at += sum(1 for cell in cells[at:] if cell[1] <= run[1])
+        else:
+            at += 1
 
 
 def _row_of(cells: list[Span], at: int, need: timedelta) -> Span | None:
@@ -251,7 +272,7 @@ def _row_of(cells: list[Span], at: int, need: timedelta) -> Span | None:
     return None
 
 
-def _write_booking(
+def _booking(
     point: ServicePoint,
     post: ServicePost,
     span: Span,
@@ -259,20 +280,20 @@ def _write_booking(
     car: CarType,
     status: str,
     dice: random.Random,
-) -> None:
+) -> Booking:
     minutes, price = job.on[car.id]
     made_at = min(clock.now(), span[0]) - timedelta(hours=dice.randint(3, 90), minutes=dice.randint(0, 59))
     arrived_at = span[0] - dice.randint(0, 12) * MINUTE
     started_at = span[0] + dice.randint(0, 4) * MINUTE
     booking = Booking(
-        number=new_number(),
+        number=demo_history.number(dice),
         service_point_id=point.id,
         service_post_id=post.id,
         starts_at=span[0],
         ends_at=span[1],
         car_type_id=car.id,
-        plate=_plate(dice),
-        customer_name=dice.choice(FIRST_NAMES),
+        plate=demo_history.plate(dice),
+        customer_name=dice.choice(demo_history.FIRST_NAMES),
         customer_phone=f"+38067555{dice.randint(0, 9999):04d}",
         total_duration=minutes,
         total_price=price,
@@ -290,15 +311,7 @@ def _write_booking(
     )
     if status in {"confirmed", "arrived", "in_progress"}:
         booking.reservation_id = _occupy(point, post, span)
-    db.session.add(booking)
-    db.session.flush()
-    for event, at in (("created", made_at), ("arrive", booking.arrived_at), ("start", booking.started_at)):
-        if at is not None:
-            _write_event(booking, event, at)
-    if status == "completed" and booking.completed_at:
-        _write_event(booking, "complete", booking.completed_at)
-    if status == "confirmed" and span[0] > clock.now() and dice.random() < 0.03:
-        _write_failed_letter(booking, made_at)
+    return booking
 
 
 def _status_around_now(span: Span, dice: random.Random) -> str:
@@ -320,16 +333,22 @@ def _occupy(point: ServicePoint, post: ServicePost, span: Span) -> int:
     return reservation_id
 
 
-def _write_event(booking: Booking, event: str, at: datetime) -> None:
-    actor = "customer" if event == "created" and booking.source == "online" else "system"
-    db.session.add(
-        BookingEvent(
-            booking_id=booking.id, at=at, actor=actor, event=event, before={}, after={"status": booking.status}
-        )
+def _traces(booking: Booking) -> Iterator[BookingEvent]:
+    ends_at = booking.completed_at if booking.status == "completed" else None
+    steps = (
+        ("created", booking.created_at),
+        ("arrive", booking.arrived_at),
+        ("start", booking.started_at),
+        ("complete", ends_at),
     )
+    for event, at in steps:
+        if at is not None:
+            actor = "customer" if event == "created" and booking.source == "online" else "system"
+            after = {"status": booking.status}
+            yield BookingEvent(booking_id=booking.id, at=at, actor=actor, event=event, before={}, after=after)
 
 
-def _write_failed_letter(booking: Booking, at: datetime) -> None:
+def _write_failed_letter(booking: Booking) -> None:
     booking.customer_email = "no-such-box@tirefit.example"
     db.session.add(
         Notification(
@@ -341,17 +360,12 @@ def _write_failed_letter(booking: Booking, at: datetime) -> None:
             locale=booking.locale,
             message_id=f"<demo.{booking.number}@tirefit.example>",
             state="failed",
-            due_at=at,
+            due_at=booking.created_at,
             attempts=1,
             last_error="550 5.1.1 mailbox does not exist",
-            created_at=at,
+            created_at=booking.created_at,
         )
     )
-
-
-def _plate(dice: random.Random) -> str:
-    letters = "".join(dice.choice(PLATE_LETTERS) for _ in range(2))
-    return f"{dice.choice(['АА', 'КА', 'АІ', 'АЕ'])} {dice.randint(1, 9999):04d} {letters}"
 
 
 def _write_people(points: list[ServicePoint]) -> list[Login]:

@@ -252,6 +252,13 @@ class InvitationGone(Problem):
     status = 410
 
 
+class ResetGone(Problem):
+    """The link to a new password was used, or is older than an hour."""
+
+    code = "reset_gone"
+    status = 410
+
+
 class AlreadyFounded(Problem):
     """The installation has people already: new ones are invited by them."""
 

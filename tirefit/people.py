@@ -14,7 +14,8 @@ from sqlalchemy import delete, func, or_, select
 from tirefit import accounts, audit, clock
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import EmailTaken, InvitationGone, LastAdmin, NotYours, WrongCredentials
-from tirefit.models import Invitation, ServicePoint, User, UserRole, UserSession
+from tirefit.models import Invitation, PersonLink, ServicePoint, User, UserRole, UserSession
+from tirefit.notifications import outbox
 
 INVITATION_LASTS = timedelta(days=7)
 ADMINS = "admins"  # whose number is looked at one command after the other
@@ -55,10 +56,11 @@ def sessions_of(user_ids: Sequence[int]) -> list[UserSession]:
 
 
 @command
-def invite(email: str, role: str, point_id: int | None, *, by: int) -> str:
+def invite(email: str, role: str, point_id: int | None, *, by: int, locale: str = "ru") -> str:
     """Make a link by which somebody becomes one of the people within a week; → its token, told only now.
 
-    An earlier invitation of the same address is void. Raises EmailTaken, NotYours.
+    A letter with a link of its own goes there too, in the language `locale`. An earlier invitation of the same address
+    is void. Raises EmailTaken, NotYours.
     """
     email = accounts.fold_email(email)
     _require_right(by, role, point_id)
@@ -78,16 +80,19 @@ def invite(email: str, role: str, point_id: int | None, *, by: int) -> str:
         expires_at=now + INVITATION_LASTS,
     )
     db.session.add(invitation)
+    db.session.flush()
+    topic, facts = f"invitation {invitation.id}", {"invitation_id": invitation.id}
+    outbox.write_topic("invitation", topic, email, locale, service_point_id=point_id, facts=facts)
     _record("user_invited", email, email, point_id, by, after={"role": role})
     return token
 
 
 def invitation_of(token: str) -> Invitation:
     """What a link offers. Raises InvitationGone."""
-    found = select(Invitation).where(
-        Invitation.token_hash == accounts.hash_of(token), Invitation.expires_at > clock.now()
-    )
-    invitation = db.session.scalar(found)
+    token_hash = accounts.hash_of(token)
+    by_letter = select(PersonLink.invitation_id).where(PersonLink.token_hash == token_hash)
+    is_it = or_(Invitation.token_hash == token_hash, Invitation.id.in_(by_letter))
+    invitation = db.session.scalar(select(Invitation).where(is_it, Invitation.expires_at > clock.now()))
     if invitation is None:
         raise InvitationGone()
     return invitation
@@ -105,7 +110,7 @@ def accept(token: str, name: str, password: str, locale: str) -> str:
 
     Raises InvitationGone, EmailTaken, PasswordUnfit.
     """
-    one_at_a_time(f"invitation {accounts.hash_of(token)}")
+    one_at_a_time(f"invitation {invitation_of(token).id}")  # its two links are one invitation
     invitation = invitation_of(token)
     accounts.write_user(
         invitation.email,

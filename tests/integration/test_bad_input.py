@@ -612,9 +612,8 @@ def csrf_token(page) -> str:
     return form_of(page)["csrf_token"]
 
 
-# For admins; for whoever has an open invitation; for a monitoring system.
-# for admins; for whoever has an open invitation, the address of a calendar, the token of the monitoring
-NOT_FOR_MANAGERS = ("setup.new_station", "account.invitation", "feed.show", "metrics.show")
+# For admins; for whoever has an invitation, a link to a new password, a calendar's address, the monitoring's token.
+NOT_FOR_MANAGERS = ("setup.new_station", "account.invitation", "forgotten.reset", "feed.show", "metrics.show")
 
 
 def addresses_of(app, method: str) -> list[str]:

@@ -15,7 +15,7 @@ from tirefit.models.bookings import (
 )
 from tirefit.models.imports import ImportedRow
 from tirefit.models.letters import LetterStop, Notification
-from tirefit.models.people import ApiToken, Attempt, Invitation, LoginAttempt, User, UserRole, UserSession
+from tirefit.models.people import ApiToken, Attempt, Invitation, LoginAttempt, PersonLink, User, UserRole, UserSession
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
     ExceptionWindow,
@@ -71,6 +71,7 @@ __all__ = [
     "LetterStop",
     "LoginAttempt",
     "Notification",
+    "PersonLink",
     "PostCarType",
     "PostService",
     "Reservation",

@@ -75,6 +75,22 @@ class Invitation(Base):
     expires_at: Mapped[datetime]
 
 
+class PersonLink(Base):
+    """What a letter to one of the people opens, once: an invitation, or a new password. Only its hash is kept."""
+
+    __tablename__ = "person_links"
+    __table_args__ = (
+        CheckConstraint("(invitation_id IS NULL) <> (user_id IS NULL)", name="opens_one_thing"),
+        Index("ix_person_links_invitation_id", "invitation_id"),
+        Index("ix_person_links_user_id", "user_id"),
+    )
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    invitation_id: Mapped[int | None] = mapped_column(ForeignKey("invitations.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime]
+
+
 class LoginAttempt(Base):
     """A failed sign-in, remembered for as long as the limit counts back."""
 

@@ -17,9 +17,9 @@ from flask_mail import BadHeaderError, Message
 from sqlalchemy import select
 
 from tirefit.database import db
-from tirefit.models import Booking, BookingEvent, ServicePoint
+from tirefit.models import Booking, BookingEvent, Invitation, ServicePoint, User
 from tirefit.notifications import calendar, summaries
-from tirefit.notifications.kinds import KINDS
+from tirefit.notifications.kinds import KINDS, TO_PEOPLE
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule.windows import local_day
 
@@ -40,6 +40,8 @@ def compose(letter: ClaimedLetter) -> Message:
     with force_locale(letter.locale):
         if letter.kind == "daily_summary":
             return _message(letter, _facts_of_day(letter))
+        if letter.kind in TO_PEOPLE:
+            return _message(letter, _facts_for_person(letter))
         return _message(letter, {"station": None, "cause": letter.facts or {}, "links": _own_links()})
 
 
@@ -134,6 +136,20 @@ def _facts_of_day(letter: ClaimedLetter) -> dict[str, Any]:
     day = date.fromisoformat(letter.topic.rpartition(" ")[2])
     board = f"{current_app.config['BASE_URL']}/board/{station.slug}/{day:%Y-%m-%d}"
     return {"station": station, "links": {"board": board}, **summaries.of_day(station, day)}
+
+
+def _facts_for_person(letter: ClaimedLetter) -> dict[str, Any]:
+    """Who invites as what, and what the link opens. A sample, which has no row, is from nobody."""
+    page = "invite" if letter.kind == "invitation" else "password"
+    facts = letter.facts or {}
+    invitation = db.session.get(Invitation, facts.get("invitation_id", 0))
+    by = db.session.get(User, invitation.invited_by_id or 0) if invitation else None
+    return {
+        "station": db.session.get(ServicePoint, letter.service_point_id or 0),
+        "role": invitation.role if invitation else "manager",
+        "by": by.name if by else "",
+        "links": {"open": f"{current_app.config['BASE_URL']}/{page}/{letter.token}"},
+    }
 
 
 def _own_links() -> dict[str, str]:

@@ -18,8 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tirefit import clock, revisions
 from tirefit.database import command, db, on_commit, one_at_a_time
-from tirefit.models import Booking, BookingLink, LetterStop, Notification
-from tirefit.notifications.kinds import KINDS, USEFUL_FOR
+from tirefit.models import Booking, BookingLink, Invitation, LetterStop, Notification, PersonLink, User
+from tirefit.notifications.kinds import KINDS, RESET_LASTS, TO_PEOPLE, USEFUL_FOR
 from tirefit.schedule.reservations import hash_of, new_token
 
 LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
@@ -202,9 +202,14 @@ def claim() -> ClaimedLetter | None:
         .with_for_update(skip_locked=True)
     )
     while about_no_booking := db.session.scalar(of_no_booking):
-        if now < about_no_booking.created_at + USEFUL_FOR:
+        if now >= about_no_booking.created_at + USEFUL_FOR:
+            _end(about_no_booking, "failed", TOO_LATE)
+        elif about_no_booking.kind not in TO_PEOPLE:
             return _lease(about_no_booking, now, None)
-        _end(about_no_booking, "failed", TOO_LATE)
+        elif key := _new_key(about_no_booking.facts or {}, now):
+            return _lease(about_no_booking, now, key)
+        else:
+            _end(about_no_booking, "cancelled")
         db.session.flush()
     return None
 
@@ -343,6 +348,23 @@ def _retried_until(row: Notification) -> datetime:
 def _new_link(booking: Booking, now: datetime) -> str:
     token = new_token()
     db.session.add(BookingLink(token_hash=hash_of(token), booking_id=booking.id, created_at=now))
+    return token
+
+
+def _new_key(facts: dict[str, Any], now: datetime) -> str | None:
+    """A link that opens an invitation, or a new password, once; None: the invitation or the account is closed."""
+    if "invitation_id" in facts:
+        invitation = db.session.get(Invitation, facts["invitation_id"])
+        if invitation is None or invitation.expires_at <= now:
+            return None
+        opens, until = {"invitation_id": invitation.id}, invitation.expires_at
+    else:
+        user = db.session.get(User, facts["user_id"])
+        if user is None or not user.active:
+            return None
+        opens, until = {"user_id": user.id}, now + RESET_LASTS
+    token = new_token()
+    db.session.add(PersonLink(token_hash=hash_of(token), expires_at=until, **opens))
     return token
 
 

@@ -41,7 +41,7 @@ def compose(kind: str, point: ServicePoint, locale: str, recipient: str) -> Mess
         token=NO_TOKEN,
         service_point_id=point.id,
         topic=f"{point.slug} {tomorrow}",
-        facts=ALARM,
+        facts=ALARM if kind == "system_alert" else None,
     )
     if kind in OF_NO_BOOKING:
         return letters.compose(letter)

@@ -87,6 +87,7 @@ EVENTS = {
     "user_closed": _l("вход для %(thing)s закрыт"),
     "user_opened": _l("вход для %(thing)s открыт"),
     "password_changed": _l("%(thing)s: новый пароль"),
+    "password_reset": _l("%(thing)s: новый пароль по ссылке из письма"),
     "user_added": _l("сотрудник %(thing)s добавлен"),
     "imported": _l("запись %(thing)s перенесена из прежней системы"),
     "import_settled": _l("договорились о записи %(thing)s из прежней системы"),

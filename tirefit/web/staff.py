@@ -4,9 +4,10 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from tirefit import people
+from tirefit import i18n, people
 from tirefit.errors import EmailTaken, LastAdmin, NotYours, Problem
 from tirefit.models import ServicePoint, User
+from tirefit.notifications import delivery
 from tirefit.web import load, pages, policy
 from tirefit.web.forms.account import InviteForm
 
@@ -24,18 +25,20 @@ def show(point: ServicePoint) -> ResponseReturnValue:
 @bp.post("/invite")
 @policy.manager_of(load.point)
 def invite(point: ServicePoint) -> ResponseReturnValue:
-    """The link is shown once, to hand over or to send."""
+    """A letter goes there; its own link is shown once, to hand over where letters do not arrive."""
     form = InviteForm(policy.is_admin())
     if not form.validate():
         return _page(point, form), 422
     role = form.role.data
     try:
-        token = people.invite(form.email.data, role, None if role == "admin" else point.id, by=_me().id)
+        token = people.invite(
+            form.email.data, role, None if role == "admin" else point.id, by=_me().id, locale=i18n.language()
+        )
     except (EmailTaken, NotYours) as problem:
         return _page(point, form, problem), problem.status
     link = pages.whole_address(url_for("account.invitation", token=token))
     fresh = InviteForm(policy.is_admin(), formdata=None, data={"role": "staff"})
-    return _page(point, fresh, link=link, invited=form.email.data)
+    return _page(point, fresh, link=link, invited=form.email.data, way=delivery.way())
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")

@@ -12,15 +12,10 @@ from tirefit.web.forms.public import or_refuse
 from tirefit.web.forms.text import EMAIL_LENGTH, email_of, fit, name_of
 
 
-class LoginForm(FlaskForm):
+class ForgottenForm(FlaskForm):
+    """Whose password is to be chosen anew."""
+
     email = StringField(_l("Email"))
-    password = PasswordField(
-        _l("Пароль"),
-        [
-            DataRequired(_l("Введите пароль")),
-            Length(max=LONGEST_PASSWORD, message=_l("Пароль не бывает длиннее 256 знаков")),
-        ],
-    )
 
     def validate_email(self, field: StringField) -> None:
         """Anything that could be somebody's; whether it is, is not for the form to say."""
@@ -28,6 +23,16 @@ class LoginForm(FlaskForm):
         if not line or len(line) > EMAIL_LENGTH:
             field.data = ""
             raise ValidationError(_l("Введите email"))
+
+
+class LoginForm(ForgottenForm):
+    password = PasswordField(
+        _l("Пароль"),
+        [
+            DataRequired(_l("Введите пароль")),
+            Length(max=LONGEST_PASSWORD, message=_l("Пароль не бывает длиннее 256 знаков")),
+        ],
+    )
 
 
 class NewPassword(PasswordField):
@@ -59,6 +64,10 @@ class AcceptForm(FlaskForm):
 
     def validate_name(self, field: StringField) -> None:
         field.data = or_refuse(field, name_of(field.data or ""), _l("Введите имя буквами, не длиннее 80 знаков"))
+
+
+class ResetForm(FlaskForm):
+    password = NewPassword(_l("Новый пароль"))
 
 
 class PasswordForm(FlaskForm):
