@@ -6,9 +6,11 @@ The words are kept by tirefit.models.words; a search is one range of their index
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from functools import cache
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, true
 from sqlalchemy.orm import selectinload
 
 from tirefit.database import db
@@ -30,6 +32,9 @@ STATUS_FILTERS = {
 }
 LAST = "\U0010ffff"
 
+BOOKINGS, LINES = Booking.__table__, BookingService.__table__
+_booking, _line, _word = BOOKINGS.c, LINES.c, BookingWord.__table__.c
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -48,12 +53,33 @@ class Wanted:
         return self.first_day is not None or self.last_day is not None
 
 
+class Line(NamedTuple):
+    """A service of a hit, by its names."""
+
+    names: Names
+
+
+class Hit(NamedTuple):
+    """A booking as a list shows it. (No object of the ORM: making those takes longer than asking for them.)"""
+
+    id: int
+    number: str
+    starts_at: datetime
+    service_post_id: int
+    plate: str
+    customer_name: str
+    customer_phone: str
+    status: str
+    source: str
+    lines: tuple[Line, ...]
+
+
 @dataclass(frozen=True)
 class Found:
     """One page of what was found. `hidden`: when nothing was, how many each filter hides, by the filter's name."""
 
     total: int
-    bookings: Sequence[Booking]
+    bookings: Sequence[Hit]
     page: int
     hidden: dict[str, int]
 
@@ -63,20 +89,48 @@ class Found:
 
 
 def find_bookings(point: ServicePoint, wanted: Wanted, page: int = 1) -> Found:
-    """A station's bookings that fit, fifty a page; the page is moved into those that there are."""
-    total = db.session.scalar(select(func.count()).select_from(Booking).where(*_conditions(point, wanted))) or 0
+    """A station's bookings that fit, fifty a page; the page is moved into those that there are.
+
+    One statement where few fit, three at most.
+    """
+    asked, values = _asked(point, wanted)
+    page = max(1, page)
+    hits = _hits(asked, values, page)
+    if hits and page == 1 and len(hits) < A_PAGE:
+        return Found(len(hits), hits, 1, {})
+    total = db.session.execute(_count(asked), values).scalar_one() if hits or page > 1 else 0
     if total == 0:
         return Found(0, (), 1, _hidden(point, wanted))
-    page = max(1, min(page, -(-total // A_PAGE)))
-    rows = (
-        select(Booking)
-        .where(*_conditions(point, wanted))
-        .order_by(*_order(wanted))
-        .limit(A_PAGE)
-        .offset((page - 1) * A_PAGE)
-        .options(selectinload(Booking.lines))
+    last = -(-total // A_PAGE)
+    return Found(total, hits if page <= last else _hits(asked, values, last), min(page, last), {})
+
+
+def _hits(asked: "Asked", values: Mapping[str, Any], page: int) -> list[Hit]:
+    rows = db.session.execute(_page(asked), {**values, "rows": A_PAGE, "skip": (page - 1) * A_PAGE}).all()
+    return [
+        Hit(*booking, tuple(Line(names) for *_, names in lines if names is not None))
+        for booking, lines in groupby(rows, key=lambda row: row[:-1])
+    ]
+
+
+@cache
+def _page(asked: "Asked") -> Select[Any]:
+    columns = [_booking[name] for name in Hit._fields if name != "lines"]
+    page = (
+        select(*columns)
+        .where(*asked.conditions())
+        .order_by(*asked.order(_booking))
+        .limit(bindparam("rows"))
+        .offset(bindparam("skip"))
+        .subquery()
     )
-    return Found(total, db.session.scalars(rows).all(), page, {})
+    lines = page.outerjoin(LINES, _line.booking_id == page.c.id)
+    return select(*page.c, _line.names).select_from(lines).order_by(*asked.order(page.c), _line.position)
+
+
+@cache
+def _count(asked: "Asked") -> Select[Any]:
+    return select(func.count()).select_from(BOOKINGS).where(*asked.conditions())
 
 
 @dataclass(frozen=True)
@@ -104,34 +158,16 @@ class Row:
 
 def all_rows(point: ServicePoint, wanted: Wanted) -> list[Row]:
     """All that fits, for a file: two statements, whatever the size."""
-    fits = _conditions(point, wanted)
-    lines = select(BookingService.booking_id, BookingService.names).join(
-        Booking, Booking.id == BookingService.booking_id
-    )
+    asked, values = _asked(point, wanted)
+    fits = asked.conditions()
+    lines = select(_line.booking_id, _line.names).join(BOOKINGS, _booking.id == _line.booking_id)
     jobs: dict[int, list[Names]] = {}
-    for booking_id, names in db.session.execute(lines.where(*fits).order_by(BookingService.position)):
+    for booking_id, names in db.session.execute(lines.where(*fits).order_by(_line.position), values):
         jobs.setdefault(booking_id, []).append(names)
-    columns: list[Any] = [
-        Booking.id,
-        Booking.number,
-        Booking.starts_at,
-        Booking.ends_at,
-        Booking.service_post_id,
-        Booking.status,
-        Booking.plate,
-        CarType.names,
-        Booking.customer_name,
-        Booking.customer_phone,
-        Booking.customer_email,
-        Booking.total_duration,
-        Booking.total_price,
-        Booking.currency,
-        Booking.source,
-        Booking.created_at,
-        Booking.notes,
-    ]
-    found = select(*columns).join(CarType, CarType.id == Booking.car_type_id)
-    rows: Iterable[Any] = db.session.execute(found.where(*fits).order_by(*_order(wanted)))
+    columns: list[Any] = [_booking.id] + [_booking[name] for name in Row.__dataclass_fields__ if name in _booking]
+    columns.insert(7, CarType.names)
+    found = select(*columns).join(CarType, CarType.id == _booking.car_type_id)
+    rows: Iterable[Any] = db.session.execute(found.where(*fits).order_by(*asked.order(_booking)), values)
     return [_row(jobs, *values) for values in rows]
 
 
@@ -159,26 +195,73 @@ def letters_about(booking: Booking) -> Sequence[Notification]:
     ).all()
 
 
-def _conditions(point: ServicePoint, wanted: Wanted) -> list[ColumnElement[bool]]:
-    return [_is_meant(point, wanted.text), *_filters(point, wanted).values()]
+class Asked(NamedTuple):
+    """How a question reads, whatever is asked for: its statements are made once, and the values bound."""
+
+    words: tuple[int, ...]  # of each word, in how many ranges of the index it is looked for
+    filters: tuple[str, ...]
+    oldest_first: bool
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return [self.is_meant(), *self.filtered().values()]
+
+    def is_meant(self) -> ColumnElement[bool]:
+        """Bookings of the station that have all the words. A search goes by the words' index alone, which knows the
+        station: named beside it, the station would only lead the database into reading its whole history.
+        """
+        if not self.words:
+            return _booking.service_point_id == bindparam("point")
+        return and_(*(_booking.id.in_(_with_word(n, count)) for n, count in enumerate(self.words)))
+
+    def filtered(self) -> dict[str, ColumnElement[bool]]:
+        """By the names of `Found.hidden`."""
+        conditions = {
+            "first": _booking.starts_at >= bindparam("first"),
+            "last": _booking.starts_at < bindparam("last"),
+            "status": _booking.status.in_(bindparam("statuses", expanding=True)),
+            "post": _booking.service_post_id == bindparam("post"),
+            "source": _booking.source == bindparam("source"),
+        }
+        days = [conditions[name] for name in ("first", "last") if name in self.filters]
+        others = {name: conditions[name] for name in ("status", "post", "source") if name in self.filters}
+        return ({"days": and_(*days)} if days else {}) | others
+
+    def order(self, columns: Any) -> tuple[Any, Any]:
+        if self.oldest_first:
+            return columns.starts_at, columns.id
+        return columns.starts_at.desc(), columns.id.desc()
 
 
-def _is_meant(point: ServicePoint, text: str) -> ColumnElement[bool]:
-    """Bookings of the station that have all the words. A search goes by the words' index alone, which knows the
-    station: named beside it, the station would only lead the database into reading its whole history.
-    """
-    words = _words(text)
-    if not words:
-        return Booking.service_point_id == point.id
-    return and_(*(Booking.id.in_(_with_word(point, word)) for word in words))
+def _asked(point: ServicePoint, wanted: Wanted) -> tuple[Asked, dict[str, Any]]:
+    """→ how the question reads, and its values."""
+    values: dict[str, Any] = {"point": point.id}
+    counts = []
+    for n, word in enumerate(_words(wanted.text)):
+        begins = [word]
+        if word.isdigit():
+            begins.append(PHONE + (word[-9:] if len(word) >= 10 else word)[::-1])
+        counts.append(len(begins))
+        for k, each in enumerate(begins):
+            values |= {f"from_{n}_{k}": each, f"to_{n}_{k}": each + LAST}
+    filters: dict[str, Any] = {}
+    if wanted.first_day is not None:
+        filters["first"] = values["first"] = day_span(point.time_zone, wanted.first_day)[0]
+    if wanted.last_day is not None:
+        filters["last"] = values["last"] = day_span(point.time_zone, wanted.last_day)[1]
+    if wanted.status:
+        filters["status"] = values["statuses"] = STATUS_FILTERS[wanted.status]
+    if wanted.post_id is not None:
+        filters["post"] = values["post"] = wanted.post_id
+    if wanted.source:
+        filters["source"] = values["source"] = wanted.source
+    return Asked(tuple(counts), tuple(filters), wanted.oldest_first), values
 
 
-def _with_word(point: ServicePoint, word: str) -> Any:
-    begins = [word]
-    if word.isdigit():
-        begins.append(PHONE + (word[-9:] if len(word) >= 10 else word)[::-1])
-    ranges = [and_(BookingWord.word >= each, BookingWord.word < each + LAST) for each in begins]
-    return select(BookingWord.booking_id).where(BookingWord.service_point_id == point.id, or_(*ranges))
+def _with_word(n: int, count: int) -> Any:
+    ranges = [
+        and_(_word.word >= bindparam(f"from_{n}_{k}"), _word.word < bindparam(f"to_{n}_{k}")) for k in range(count)
+    ]
+    return select(_word.booking_id).where(_word.service_point_id == bindparam("point"), or_(*ranges))
 
 
 def _words(text: str) -> list[str]:
@@ -189,36 +272,19 @@ def _words(text: str) -> list[str]:
     return [word[:40] for word in words]
 
 
-def _filters(point: ServicePoint, wanted: Wanted) -> dict[str, ColumnElement[bool]]:
-    filters: dict[str, ColumnElement[bool]] = {}
-    if wanted.has_days:
-        bounds = []
-        if wanted.first_day is not None:
-            bounds.append(Booking.starts_at >= day_span(point.time_zone, wanted.first_day)[0])
-        if wanted.last_day is not None:
-            bounds.append(Booking.starts_at < day_span(point.time_zone, wanted.last_day)[1])
-        filters["days"] = and_(*bounds)
-    if wanted.status:
-        filters["status"] = Booking.status.in_(STATUS_FILTERS[wanted.status])
-    if wanted.post_id is not None:
-        filters["post"] = Booking.service_post_id == wanted.post_id
-    if wanted.source:
-        filters["source"] = Booking.source == wanted.source
-    return filters
-
-
 def _hidden(point: ServicePoint, wanted: Wanted) -> dict[str, int]:
     """How many there would be without each of the filters, and ("all") without any; those that hide nothing are not
     named.
     """
-    filters = _filters(point, wanted)
+    asked, values = _asked(point, wanted)
+    filters = asked.filtered()
     if not filters:
         return {}
     counts = [
         func.count().filter(and_(true(), *(each for other, each in filters.items() if name not in (other, "all"))))
         for name in [*filters, "all"]
     ]
-    found = db.session.execute(select(*counts).select_from(Booking).where(_is_meant(point, wanted.text))).one()
+    found = db.session.execute(select(*counts).select_from(BOOKINGS).where(asked.is_meant()), values).one()
     named = dict(zip([*filters, "all"], found, strict=True))
     if len(filters) == 1:
         named.pop("all")
@@ -235,9 +301,3 @@ def without(wanted: Wanted, name: str) -> Wanted:
     }
     gone = empty.get(name) or {key: value for each in empty.values() for key, value in each.items()}
     return replace(wanted, **gone)
-
-
-def _order(wanted: Wanted) -> tuple[Any, Any]:
-    if wanted.oldest_first:
-        return Booking.starts_at, Booking.id
-    return Booking.starts_at.desc(), Booking.id.desc()
