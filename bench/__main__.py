@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import crowd, generation, questions, report, stage, writing
+from bench import crowd, generation, questions, report, searching, stage, writing
 from bench.report import Results
 from tests.services import Services
 from tirefit.database import db
@@ -56,6 +56,9 @@ def measure(results: Results, database: str, scale: stage.Scale, rounds: int, pa
         stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
     cost = results.costs[database, scale.stations, "hold and book"] = writing.measure(scale, 2 * rounds, passes)
     stage.say(f"  hold and book: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
+    for question, cost in searching.measure(scale, rounds).items():
+        results.costs[database, scale.stations, question] = cost
+        stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
     made = results.generations[database, scale.stations] = generation.measure(scale, passes)
     stage.say(f"  generation: {made.rows_a_second:.0f} rows/s, {made.share_of_floor:.0%} of the floor's")
 

@@ -67,20 +67,32 @@ def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
     }
 
 
-def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
-    """Each call and its floor, one after the other, so that whatever else the machine does meets both."""
+def in_turns(calls: list[Callable[[], object]], rounds: int, *, in_one_transaction: int = 0) -> Cost:
+    """Each call and its floor, one after the other, so that whatever else the machine does meets both.
+
+    Each is a transaction of its own; or all are asked within one, each so many times in a row: a tenth of a millisecond
+    alone would tell of the processor's caches.
+    """
     driver = Driver()
+
+    def end() -> None:
+        if not in_one_transaction:
+            db.session.commit()
+
+    if in_one_transaction:
+        db.session.connection()
     recordings = []
     for call in calls:
         with recorded() as recording:
             assert call()
-            db.session.commit()
+            end()
         recordings.append(recording)
     ours, floors, yards = [], [], []
     for _ in range(rounds):
         for call, recording in zip(calls, recordings, strict=True):
-            ours.append(milliseconds(lambda call=call: (call(), db.session.commit())))
-            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording)))
+            times = in_one_transaction or 1
+            ours.append(milliseconds(lambda call=call: (call(), end()), times))
+            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording), times))
             yards.append(milliseconds(yardstick))
     statements = max(recording.statements for recording in recordings)
     fetched = round(statistics.mean(driver.bytes_of(recording) for recording in recordings))
@@ -88,7 +100,8 @@ def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
     return cost_of(ours, floors, yards, statements, fetched)
 
 
-def milliseconds(do: Callable[[], object]) -> float:
+def milliseconds(do: Callable[[], object], times: int = 1) -> float:
     begun = time.perf_counter()
-    do()
-    return (time.perf_counter() - begun) * 1000
+    for _ in range(times):
+        do()
+    return (time.perf_counter() - begun) * 1000 / times

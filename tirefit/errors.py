@@ -184,6 +184,13 @@ class PostHasBookings(Problem):
     status = 409
 
 
+class PostHasHistory(Problem):
+    """Somebody was booked on the post: it stays in the books. It can be switched off."""
+
+    code = "post_has_history"
+    status = 409
+
+
 class SlotDurationOutOfRange(Problem):
     code = "slot_duration_out_of_range"
     status = 422

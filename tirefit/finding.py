@@ -1,4 +1,4 @@
-"""Finding a station's bookings among all it ever had: by what people remember, and by filters. Only reads.
+"""Finding a station's bookings among all it ever had: by what people remember, and by filters.
 
 The words are kept by tirefit.models.words; a search is one range of their index per word, however long the history.
 """
@@ -10,10 +10,11 @@ from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select, true, union_all
 from sqlalchemy.orm import selectinload
 
-from tirefit.database import db
+from tirefit import audit
+from tirefit.database import command, db
 from tirefit.models import Booking, BookingService, BookingWord, CarType, Notification, ServicePoint
 from tirefit.models.services import Names
 from tirefit.models.words import PHONE, fold, parts_of
@@ -106,7 +107,8 @@ def find_bookings(point: ServicePoint, wanted: Wanted, page: int = 1) -> Found:
 
 
 def _hits(asked: "Asked", values: Mapping[str, Any], page: int) -> list[Hit]:
-    rows = db.session.execute(_page(asked), {**values, "rows": A_PAGE, "skip": (page - 1) * A_PAGE}).all()
+    which = {**values, "rows": A_PAGE, "skip": (page - 1) * A_PAGE}
+    rows = db.session.connection().execute(_page(asked), which).all()
     return [
         Hit(*booking, tuple(Line(names) for *_, names in lines if names is not None))
         for booking, lines in groupby(rows, key=lambda row: row[:-1])
@@ -169,6 +171,12 @@ def all_rows(point: ServicePoint, wanted: Wanted) -> list[Row]:
     found = select(*columns).join(CarType, CarType.id == _booking.car_type_id)
     rows: Iterable[Any] = db.session.execute(found.where(*fits).order_by(*asked.order(_booking)), values)
     return [_row(jobs, *values) for values in rows]
+
+
+@command
+def note_export(point_id: int, label: str, *, user_id: int | None) -> None:
+    """People's names and phones have been saved to a file: by whom, and how many (`label`)."""
+    audit.record("bookings_exported", "export", "", label=label, point_id=point_id, user_id=user_id)
 
 
 def _row(jobs: Mapping[int, Sequence[Names]], booking_id: int, *values: Any) -> Row:
@@ -258,10 +266,16 @@ def _asked(point: ServicePoint, wanted: Wanted) -> tuple[Asked, dict[str, Any]]:
 
 
 def _with_word(n: int, count: int) -> Any:
+    """Each range is asked for itself: of two joined by OR, SQLite reads all words of the station instead."""
     ranges = [
-        and_(_word.word >= bindparam(f"from_{n}_{k}"), _word.word < bindparam(f"to_{n}_{k}")) for k in range(count)
+        select(_word.booking_id).where(
+            _word.service_point_id == bindparam("point"),
+            _word.word >= bindparam(f"from_{n}_{k}"),
+            _word.word < bindparam(f"to_{n}_{k}"),
+        )
+        for k in range(count)
     ]
-    return select(_word.booking_id).where(_word.service_point_id == bindparam("point"), or_(*ranges))
+    return ranges[0] if count == 1 else union_all(*ranges)
 
 
 def _words(text: str) -> list[str]:

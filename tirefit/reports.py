@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from statistics import median, quantiles
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, cast, func, literal, null, or_, select, union_all
 
 from tirefit import clock, usage
 from tirefit.database import db
@@ -83,7 +83,9 @@ def load(point: ServicePoint, days: int) -> Report:
     today = local_day(point.time_zone, clock.now())
     first = today - (days - 1) * A_DAY
     since, until = day_span(point.time_zone, first)[0], day_span(point.time_zone, today)[1]
-    rows = _bookings(point, since, until)
+    found = _bookings(point, since, until)
+    rows = [row for row in found if since <= row.starts_at < until]
+    counted = _counted(point, since, until)
     heat, loads = _loads(point, rows, first, today)
     return Report(
         first_day=first,
@@ -93,8 +95,8 @@ def load(point: ServicePoint, days: int) -> Report:
         posts=[_post_line(post, loads.get(post.id), rows) for post in point.posts],
         weeks=_weeks(point, rows),
         leads=_leads(point, rows),
-        funnel=_funnel(point, since, until),
-        letters=_letters(point, since),
+        funnel=_funnel(point, [each for each in counted if each.what == "visitors"], _made_online(found, since)),
+        letters={each.name: each.many for each in counted if each.what == "letters"},
     )
 
 
@@ -108,9 +110,16 @@ def _bookings(point: ServicePoint, since: datetime, until: datetime) -> Sequence
         Booking.started_at,
         Booking.completed_at,
         Booking.total_duration,
+        Booking.source,
     )
-    here = (Booking.service_point_id == point.id, Booking.starts_at >= since, Booking.starts_at < until)
+    # Those of these days, and those made in these days for later ones: nobody books the past.
+    meant = or_(Booking.starts_at < until, and_(Booking.created_at >= since, Booking.source == "online"))
+    here = (Booking.service_point_id == point.id, Booking.starts_at >= since, meant)
     return db.session.execute(select(*columns).where(*here)).all()
+
+
+def _made_online(rows: Sequence[Any], since: datetime) -> int:
+    return sum(row.source == "online" and row.created_at >= since for row in rows)
 
 
 def _loads(point: ServicePoint, rows: Sequence[Any], first: date, last: date) -> tuple[dict[Cell, int], dict[int, int]]:
@@ -189,41 +198,32 @@ def _leads(point: ServicePoint, rows: Sequence[Any]) -> list[tuple[int, int | No
     ]
 
 
-def _funnel(point: ServicePoint, since: datetime, until: datetime) -> Funnel:
-    counted = select(UsageCount.hour, UsageCount.kind, UsageCount.count).where(
-        UsageCount.service_point_id == point.id, UsageCount.hour >= since - HOUR, UsageCount.hour < until
-    )
+def _funnel(point: ServicePoint, visitors: Sequence[Any], booked: int) -> Funnel:
     totals, refused = Counter[str](), [0] * 24
-    for hour, kind, count in db.session.execute(counted):
-        totals[kind] += count
-        if kind == usage.REFUSED:
-            refused[local_time(point.time_zone, hour).hour] += count
-    booked = select(func.count()).where(
-        Booking.service_point_id == point.id,
-        Booking.starts_at >= since,  # nobody books the past, and this has an index
-        Booking.created_at >= since,
-        Booking.source == "online",
-    )
-    return Funnel(
-        totals[usage.LOOKED],
-        totals[usage.HELD],
-        db.session.scalar(booked) or 0,
-        totals[usage.REFUSED],
-        tuple(refused),
-    )
+    for each in visitors:
+        totals[each.name] += each.many
+        if each.name == usage.REFUSED:
+            refused[local_time(point.time_zone, each.hour).hour] += each.many
+    return Funnel(totals[usage.LOOKED], totals[usage.HELD], booked, totals[usage.REFUSED], tuple(refused))
 
 
-def _letters(point: ServicePoint, since: datetime) -> dict[str, int]:
-    """How many letters written since then are in which state."""
-    found = (
-        select(Notification.state, func.count())
+def _counted(point: ServicePoint, since: datetime, until: datetime) -> Sequence[Any]:
+    """What is only counted, in one statement: visitors by hour and kind, and letters written since then by state."""
+    visitors = select(
+        literal("visitors").label("what"),
+        UsageCount.hour,
+        UsageCount.kind.label("name"),
+        UsageCount.count.label("many"),
+    ).where(UsageCount.service_point_id == point.id, UsageCount.hour >= since - HOUR, UsageCount.hour < until)
+    letters = (
+        select(literal("letters"), cast(null(), UsageCount.hour.type), Notification.state, func.count())
         .join(Booking, Booking.id == Notification.booking_id)
         .where(
             Booking.service_point_id == point.id, Booking.starts_at >= since - A_DAY, Notification.created_at >= since
         )
         .group_by(Notification.state)
     )
-    return dict(db.session.execute(found).all())
+    return db.session.execute(union_all(visitors, letters)).all()
 
 
 def _percent(part: int, whole: int) -> int:

@@ -20,7 +20,7 @@ from tests.factories import booking, car_type, kyiv, service, sign_in
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
-from tirefit.models import Booking, ScheduleTemplate, Service, ServicePost
+from tirefit.models import Booking, ScheduleTemplate, Service, ServiceCategory, ServicePost
 from tirefit.schedule import changes
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 
@@ -92,7 +92,7 @@ def test_no_address_with_a_wrong_part_finds_anything(client, town, olga, untouch
     patterns = [
         *((f"/s/{{}}{page}", stations) for page in ("", "/calendar", "/hold")),
         *((f"/manage/{page}/{{}}{more}", NO_IDS) for page in ("posts", "templates") for more in ("", "/preview")),
-        *((f"/manage/{page}?s={{}}", NO_IDS) for page in ("posts", "posts/new", "templates", "templates/days-off")),
+        *((f"/manage/{page}?s={{}}", NO_IDS) for page in ("posts", "posts/new", "templates")),
         ("/board/{}/2026-11-02", stations),
         *((f"/manage/{{}}/bookings{more}", stations) for more in ("", "/new", "/export.csv", f"/{number()}")),
         *((f"/manage/{{}}/{page}", stations) for page in ("exceptions", "exceptions/preview", "history")),
@@ -126,7 +126,7 @@ def test_things_of_another_station_do_not_exist(client, town, stranger, untouche
         *(f"/manage/posts/{post}{more}" for more in ("", "/preview")),
         *(f"/manage/templates/{week}{more}" for more in ("", "/preview")),
         *(f"/manage/{page}?s=zimnyaya-5" for page in ("posts", "posts/new", "posts/new/preview", "templates")),
-        *(f"/manage/templates/{page}?s=zimnyaya-5" for page in ("new", "new/preview", "days-off")),
+        *(f"/manage/templates/{page}?s=zimnyaya-5" for page in ("new", "new/preview")),
         *(f"/manage/templates/{page}?s=zimnyaya-5" for page in ("holidays", "holidays/preview")),
         "/manage/templates/days-off/2026-11-04/open?s=zimnyaya-5",
         "/board/zimnyaya-5/2026-11-02",
@@ -408,7 +408,6 @@ def manager_forms():
     return [
         *(f"/manage/posts/{which}{more}" for which in (post, "new") for more in ("", "/preview")),
         *(f"/manage/templates/{which}{more}" for which in (week, "new") for more in ("", "/preview")),
-        "/manage/templates/days-off",
         *(f"/manage/templates/holidays{more}" for more in ("", "/preview")),
     ]
 
@@ -427,7 +426,14 @@ def test_a_post_that_cannot_be_is_refused(client, town, olga, untouched, field, 
     sign_in(client, olga)
     post = first(ServicePost)
     page = form_of(client.get(f"/manage/posts/{post.id}"))
-    good = page | {"post_number": "1", "slot": "30", "name": "", "description": "", "active": "y"}
+    good = page | {
+        "post_number": "1",
+        "slot": "30",
+        "name": "",
+        "description": "",
+        "active": "y",
+        "names_abilities": "",
+    }
     with untouched():
         for value in values:
             for address in (f"/manage/posts/{post.id}", "/manage/posts/new"):
@@ -442,6 +448,7 @@ def test_a_post_with_bookings_ahead_is_not_switched_off(client, town, olga, unto
     sign_in(client, olga)
     post = db.session.get_one(ServicePost, first(Booking).service_post_id)
     sent = form_of(client.get(f"/manage/posts/{post.id}")) | {"post_number": str(post.post_number), "slot": "30"}
+    sent.pop("names_abilities")
     with untouched():
         answer = client.post(f"/manage/posts/{post.id}", data=sent)
         assert answer.status_code == 409 and is_a_page_of_words(answer)
@@ -502,10 +509,12 @@ def test_a_day_off_is_a_day_ahead(client, town, olga, untouched):
     days = ("", "x", "2026-02-30", "2026-11-01", "0001-01-01", "2029-01-01", "9999-12-31", "10000-01-01", LONG, "\x00")
     with untouched():
         for day in days:
-            answer = client.post("/manage/templates/days-off", data={"day": day, "reason": ""})
+            answer = client.post("/manage/zimnyaya-5/exceptions", data={"first": day, "how": "closed", "reason": ""})
             assert answer.status_code == 422 and is_a_page_of_words(answer), day[:40]
         for reason in ("x" * 121, *NO_TEXTS):
-            answer = client.post("/manage/templates/days-off", data={"day": "2026-11-05", "reason": reason})
+            answer = client.post(
+                "/manage/zimnyaya-5/exceptions", data={"first": "2026-11-05", "how": "closed", "reason": reason}
+            )
             assert answer.status_code == 422 and is_a_page_of_words(answer), reason[:40]
 
 
@@ -635,6 +644,7 @@ def addresses_of(app, method: str) -> list[str]:
         "token_id": "1",
         "row_id": "1",
         "feed_id": "1",
+        "category_id": str(first(ServiceCategory).id),
     }
     addresses = []
     for rule in app.url_map.iter_rules():

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import select
 
 from tests.checksum import checksum
-from tests.factories import booking, car_type, kyiv, service, sign_in
-from tirefit.booking import catalogue
+from tests.factories import booking, car_type, kyiv, service, sign_in, user
+from tirefit.booking import catalogue, service_list
 from tirefit.booking.catalogue import Cell, load_matrix, save_cells
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.database import db
 from tirefit.errors import ServicesChanged
-from tirefit.models import Booking, CarType, ServicePoint
+from tirefit.models import Booking, CarType, Service, ServicePoint
 from tirefit.schedule import changes
 
 TABLE = "/manage/zimnyaya-5/services"
@@ -182,3 +182,53 @@ def test_the_starter_set_is_for_a_station_that_has_nothing(manager, station, id)
 def test_nobody_changes_what_the_page_did_not_show(station, id):
     with pytest.raises(ServicesChanged):
         save_cells(station.id, {id: (Cell(1, 1), Cell(30, 1))})
+
+
+def test_a_service_is_renamed_regrouped_and_put_elsewhere(manager, station):
+    first, second = (each.id for each in service_list.grouped(station)[0][:2])
+    page = manager.get(f"{TABLE}/{first}")
+    assert "Место в списке" in page.text
+
+    done = manager.post(f"{TABLE}/{first}", data={"name": "Переобувка зимняя", "category": "Колёса"})
+    manager.post(f"{TABLE}/{second}/move", data={"to": "down"})
+
+    assert done.location == TABLE
+    table = manager.get(TABLE).text
+    assert "Переобувка зимняя" in table and "Колёса" in table
+    named = db.session.get_one(Service, first, populate_existing=True)
+    assert (named.names["ru"], named.names["en"]) == ("Переобувка зимняя", "Seasonal tyre change")
+    order = [[each.id for each in group] for group in service_list.grouped(fresh(station))]
+    assert order[0] == [first] and order[1][1] == second, "the group of its own stands where the service stood"
+
+
+def test_groups_are_renamed_and_change_places_and_customers_see_that_order(manager, station):
+    catalogue.add_service(station.id, {"ru": "Правка дисков"}, "Ремонт")
+    old, new = (group[0].category_id for group in service_list.grouped(fresh(station)))
+
+    manager.post(f"{TABLE}/groups/{new}/move", data={"to": "up"})
+    manager.post(f"{TABLE}/groups/{old}", data={"name": "Шины и колёса"})
+    manager.post(f"{TABLE}/groups/{new}/move", data={"to": "up"})
+
+    groups = service_list.grouped(fresh(station))
+    assert [group[0].category_id for group in groups] == [new, old]
+    assert groups[1][0].category.names["ru"] == "Шины и колёса"
+    assert manager.get(f"{TABLE}/groups/{new}").status_code == 200
+    assert manager.get(f"{TABLE}/groups/999999").status_code == 404
+
+
+def test_a_name_that_other_stations_show_is_an_administrators(manager, station, stranger, client):
+    shared = service_list.grouped(station)[0][0]
+    catalogue.add_service(station.id, {"ru": "Только здесь"})
+    before = checksum()
+
+    for address in (f"{TABLE}/{shared.id}", f"{TABLE}/groups/{shared.category_id}"):
+        answer = manager.post(address, data={"name": "Другое", "category": ""})
+        assert answer.status_code == 403 and "меняет администратор" in answer.text
+
+    assert checksum() == before
+    sign_in(client, user("Главная", "boss@example.com", "admin"))
+    assert client.post(f"{TABLE}/{shared.id}", data={"name": "Другое"}).status_code == 303
+
+
+def fresh(station):
+    return db.session.get_one(ServicePoint, station.id, populate_existing=True)

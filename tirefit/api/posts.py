@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 from tirefit.api import access, load
@@ -109,19 +110,32 @@ def shown_change(point: ServicePoint, change: Difference, *, applied: bool) -> F
 
 
 def _changed(query: Found, sent: Found, post: ServicePost) -> Found:
-    point, after = post.service_point, state_of_post(post) | sent
+    point, now = post.service_point, state_of_post(post)
+    after = now | sent
+    # A length that is to begin later still does, unless another one is sent.
+    next_from, next_length = after.pop("next_from", None), after.pop("next_slot_duration", None)
+    from_day = date.fromisoformat(next_from) if next_from and "slot_duration" not in sent else None
+    if from_day:
+        after["slot_duration"] = next_length
     abilities = changes.Abilities(
         tuple(after.pop("car_type_ids")), tuple(after.pop("service_ids")), after.pop("largest_wheel")
     )
     if query["dry_run"] == "true":
-        change = changes.preview_post_schedule(post, slot_duration=after["slot_duration"], active=after["active"])
+        change = changes.preview_post_schedule(
+            post, slot_duration=after["slot_duration"], active=after["active"], from_day=from_day
+        )
         if after["post_number"] != post.post_number:
             require_free_number(point.id, after["post_number"])
-        shown = state_of_post(post) | sent
+        shown = now | sent
         return {"post": shown, "schedule_change": shown_change(point, change, applied=False)}
     with _times_of_bookings(point):
         change = changes.update_post(
-            post.id, **after, abilities=abilities, user_id=access.user_id(), expected=query.get("expected")
+            post.id,
+            **after,
+            abilities=abilities,
+            from_day=from_day,
+            user_id=access.user_id(),
+            expected=query.get("expected"),
         )
     now = db.session.get_one(ServicePost, post.id, populate_existing=True)
     return {"post": state_of_post(now), "schedule_change": shown_change(point, change, applied=True)}

@@ -56,8 +56,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows in the station's order. `longest`: per post, how many minutes at most it can give to one visit; a post that
-    takes only some cars or services names them.
+    """Rows in the station's order; per post, how many minutes at most it gives to one visit (`longest`), and the cars
+    and services that it names where it takes only some.
     """
 
     cars: tuple[CarType, ...]
@@ -86,9 +86,14 @@ class Matrix:
 @dataclass(frozen=True)
 class PostLimits:
     number: int
-    longest: int
+    open_minutes: int  # the longest stretch that it is open
+    slot_duration: int
     car_type_ids: frozenset[int]
     service_ids: frozenset[int]
+
+    @property
+    def longest(self) -> int:
+        return self.open_minutes // self.slot_duration * self.slot_duration
 
     def fits(self, service_id: int, car_type_id: int, minutes: int) -> bool:
         takes_car = not self.car_type_ids or car_type_id in self.car_type_ids
@@ -102,21 +107,26 @@ def load_matrix(point: ServicePoint) -> Matrix:
         (price.service_id, price.car_type_id): price
         for price in db.session.scalars(select(ServicePrice).where(ServicePrice.service_point_id == point.id))
     }
-    services = db.session.scalars(
+    rows = [
+        Row(
+            service,
+            {car.id: cell_of(service, car, prices[key]) for car in cars if (key := (service.id, car.id)) in prices},
+        )
+        for service in station_services(point)
+    ]
+    return Matrix(tuple(cars), tuple(rows), tuple(_limits(point)))
+
+
+def station_services(point: ServicePoint) -> list[Service]:
+    """What the station does, in its own order."""
+    services = (
         select(Service)
         .join(ServicePointService, ServicePointService.service_id == Service.id)
         .where(ServicePointService.service_point_id == point.id, Service.active)
         .order_by(ServicePointService.position, Service.id)
         .options(selectinload(Service.durations), joinedload(Service.category))
     )
-    rows = [
-        Row(
-            service,
-            {car.id: cell_of(service, car, prices[key]) for car in cars if (key := (service.id, car.id)) in prices},
-        )
-        for service in services
-    ]
-    return Matrix(tuple(cars), tuple(rows), tuple(_limits(point)))
+    return list(db.session.scalars(services))
 
 
 def cell_of(service: Service, car: CarType, price: ServicePrice) -> Cell:
@@ -153,7 +163,7 @@ def save_cells(
 def add_service(point_id: int, names: Names, category: str = "", *, user_id: int | None = None) -> Service:
     """Let the station do something new; for how long and for how much, the matrix says afterwards."""
     lock_station(point_id)
-    service = Service(names=names, base_duration=30, category=_category(category, names) if category else None)
+    service = Service(names=names, base_duration=30, category=category_named(category, names) if category else None)
     db.session.add(service)
     db.session.flush()
     _offer(point_id, service.id)
@@ -271,7 +281,7 @@ def _offer(point_id: int, service_id: int) -> None:
     db.session.flush()
 
 
-def _category(name: str, names: Names) -> ServiceCategory:
+def category_named(name: str, names: Names) -> ServiceCategory:
     """The category of that name in any language; a new one where there is none."""
     for known in db.session.scalars(select(ServiceCategory)):
         if name.casefold() in (str(each).casefold() for each in known.names.values()):
@@ -297,8 +307,8 @@ def _limits(point: ServicePoint) -> list[PostLimits]:
     for post in posts:
         windows = opening_windows(hours, post.id, today, today + TWO_WEEKS)
         longest = max(((end - start) // MINUTE for start, end in windows), default=0)
-        whole = longest // post.slot_duration * post.slot_duration
-        limits.append(PostLimits(post.post_number, whole, frozenset(cars[post.id]), frozenset(services[post.id])))
+        named = frozenset(cars[post.id]), frozenset(services[post.id])
+        limits.append(PostLimits(post.post_number, longest, post.slot_duration, *named))
     return limits
 
 

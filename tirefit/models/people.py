@@ -6,6 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tirefit.database import Base
+from tirefit.models.stations import ServicePoint
 
 ROLES = ("admin", "manager", "staff")
 
@@ -39,6 +40,8 @@ class UserRole(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     service_point_id: Mapped[int | None] = mapped_column(ForeignKey("service_points.id", ondelete="CASCADE"))
     role: Mapped[str]
+
+    service_point: Mapped[ServicePoint | None] = relationship(viewonly=True)
 
 
 class UserSession(Base):

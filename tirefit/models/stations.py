@@ -53,7 +53,7 @@ class ServicePoint(Base):
     slots_until: Mapped[date | None]  # offers have been generated up to and including this local day
 
     posts: Mapped[list["ServicePost"]] = relationship(
-        back_populates="service_point", order_by="ServicePost.post_number", passive_deletes="all"
+        back_populates="service_point", order_by="ServicePost.position, ServicePost.post_number", passive_deletes="all"
     )
     board_revision: Mapped["BoardRevision | None"] = relationship(viewonly=True)
     held: Mapped[str | None] = query_expression()  # which times customers hold; see revisions.with_revision
@@ -69,6 +69,8 @@ class ServicePost(Base):
         CheckConstraint("slot_duration BETWEEN 5 AND 480", name="slot_duration"),
         CheckConstraint("post_number BETWEEN 1 AND 999", name="post_number"),
         CheckConstraint("largest_wheel BETWEEN 8 AND 40", name="largest_wheel"),
+        CheckConstraint("next_slot_duration BETWEEN 5 AND 480", name="next_slot_duration"),
+        CheckConstraint("(next_from IS NULL) = (next_slot_duration IS NULL)", name="next_length_has_its_day"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -77,12 +79,21 @@ class ServicePost(Base):
     name: Mapped[str] = mapped_column(default="", server_default="")
     description: Mapped[str] = mapped_column(default="", server_default="")
     slot_duration: Mapped[int]  # minutes
+    next_slot_duration: Mapped[int | None]  # minutes, from `next_from` on
+    next_from: Mapped[date | None]
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # in lists and on the board
     active: Mapped[bool] = mapped_column(default=True, server_default="1")
     largest_wheel: Mapped[int | None]  # inches; None: any
 
     service_point: Mapped[ServicePoint] = relationship(back_populates="posts")
     car_types: Mapped[list["PostCarType"]] = relationship(cascade="all, delete-orphan")
     services: Mapped[list["PostService"]] = relationship(cascade="all, delete-orphan")
+
+    def length_on(self, day: date) -> int:
+        """Minutes of its slots on a local day."""
+        if self.next_from is None or self.next_slot_duration is None or day < self.next_from:
+            return self.slot_duration
+        return self.next_slot_duration
 
 
 class PostCarType(Base):

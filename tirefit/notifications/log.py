@@ -32,8 +32,9 @@ class Page:
 def read(point: ServicePoint, state: str = "", before_id: int | None = None) -> Page:
     """The letters of a station in one state, or in any."""
     of_station = Notification.service_point_id == point.id
-    counted = select(Notification.state, func.count()).where(of_station).group_by(Notification.state)
-    counts = dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in db.session.execute(counted)}
+    columns = Notification.state, func.count(), func.max(Notification.sent_at)
+    by_state = db.session.execute(select(*columns).where(of_station).group_by(Notification.state)).all()
+    counts = dict.fromkeys(STATES, 0) | {state: count for state, count, _last in by_state}
     found = select(Notification).where(of_station).options(joinedload(Notification.booking))
     if state:
         found = found.where(Notification.state == state)
@@ -41,7 +42,7 @@ def read(point: ServicePoint, state: str = "", before_id: int | None = None) -> 
         found = found.where(Notification.id < before_id)
     letters = db.session.scalars(found.order_by(Notification.id.desc()).limit(A_PAGE + 1)).all()
     following = letters[A_PAGE - 1].id if len(letters) > A_PAGE else None
-    last_sent_at = db.session.scalar(select(func.max(Notification.sent_at)).where(of_station))
+    last_sent_at = max((last for _state, _count, last in by_state if last is not None), default=None)
     return Page(letters[:A_PAGE], counts, following, last_sent_at)
 
 

@@ -29,16 +29,23 @@ class Run(NamedTuple):
     breadth: int = 0  # how much else the post could take: the able are kept for those who need them
 
 
-def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Span]:
+def cut(
+    windows: Sequence[Span], length: int, taken: Sequence[Span], then: tuple[datetime, int] | None = None
+) -> list[Span]:
     """Cut a post's open windows into slots of `length` minutes, around what is reserved.
+
+    `then` is a moment, and the length of slots in windows that open from it on.
 
     A reservation made of whole cells of the windows' plain grids keeps those cells: when it goes, they are simply free.
     Under any other reservation there are no cells. A free gap gets as many cells as it can hold: those of the plain
     grid, or, if that loses one, cells that begin at the gap itself. Reserving cells of the result and cutting again
     changes no other cell.
     """
-    step = timedelta(minutes=length)
-    plain = [cell for opens, closes in windows for cell in _cells(opens, closes, step)]
+
+    def step_of(opens: datetime) -> timedelta:
+        return timedelta(minutes=then[1] if then is not None and opens >= then[0] else length)
+
+    plain = [cell for opens, closes in windows for cell in _cells(opens, closes, step_of(opens))]
     if not taken:
         return plain
     starts, ends = [cell[0] for cell in plain], [end for _, end in taken]
@@ -50,6 +57,7 @@ def cut(windows: Sequence[Span], length: int, taken: Sequence[Span]) -> list[Spa
     for opens, closes in windows:
         inside = taken[bisect_right(ends, opens) :]
         inside = inside[: bisect_left(inside, (closes, closes))]
+        step = step_of(opens)
         for start, end in gaps((opens, closes), inside):
             aligned = opens + -((opens - start) // step) * step
             is_worse = (end - start) // step > max(0, (end - aligned) // step)

@@ -149,6 +149,11 @@ def release_reservation(token: str) -> bool:
     return hold is not None
 
 
+def forget_past_of(post_id: int) -> None:
+    """Inside a command that takes a post away on which nobody was ever booked: its past blocks and expired holds."""
+    db.session.execute(delete(Reservation).where(Reservation.service_post_id == post_id))
+
+
 @command
 def cleanup_expired_reservations() -> int:
     """Tidy expired holds away; → how many. Nobody waits for this: they have blocked nothing since they expired."""

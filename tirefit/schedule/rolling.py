@@ -5,13 +5,14 @@ whoever takes such a time writes the days first (`catch_up`).
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from tirefit import clock
 from tirefit.database import command, db
-from tirefit.models import ScheduleRun, ServicePoint
+from tirefit.models import ScheduleRun, ServicePoint, ServicePost
 from tirefit.schedule.slots import A_DAY, Cell, Days, difference, horizon, load_hours, pace_of, regenerate
 from tirefit.schedule.windows import Span, local_day
 
@@ -44,7 +45,7 @@ def generate_rolling_schedule(
 
 
 def _stations_behind(point_id: int | None, days: int | None, again: bool) -> list[int]:
-    """Active stations whose offer does not reach their horizon."""
+    """Active stations whose offer does not reach their horizon, or with a length of slots whose day has come."""
     stations = (
         select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
         .where(ServicePoint.active)
@@ -53,10 +54,20 @@ def _stations_behind(point_id: int | None, days: int | None, again: bool) -> lis
     if point_id is not None:
         stations = stations.where(ServicePoint.id == point_id)
     now = clock.now()
+    begin = dict(
+        db.session.execute(
+            select(ServicePost.service_point_id, func.min(ServicePost.next_from))
+            .where(ServicePost.next_from.is_not(None))
+            .group_by(ServicePost.service_point_id)
+        ).all()
+    )
     return [
         id
         for id, zone, horizon_days, until in db.session.execute(stations)
-        if again or until is None or until < local_day(zone, now) + (days or horizon_days) * A_DAY
+        if again
+        or until is None
+        or until < local_day(zone, now) + (days or horizon_days) * A_DAY
+        or begin.get(id, date.max) <= local_day(zone, now)
     ]
 
 
@@ -83,12 +94,22 @@ def _extend_offers(point_ids: Sequence[int], run_id: int, days: int | None, agai
         .execution_options(populate_existing=True)
     ).all():
         with db.session.no_autoflush:  # all watermarks are written together, at the end
+            _begin_lengths(point)
             added += _extend_offer(point, days, again)
     run = db.session.get_one(ScheduleRun, run_id, populate_existing=True)
     run.added += added
     run.done += len(point_ids)
     run.finished_at = clock.now() if run.done >= run.total else None
     return added
+
+
+def _begin_lengths(point: ServicePoint) -> None:
+    """A slot length whose day has come is the post's own. The offer was cut so already: nothing moves."""
+    today = local_day(point.time_zone, clock.now())
+    for post in point.posts:
+        if post.next_from is not None and post.next_from <= today:
+            post.slot_duration, post.next_slot_duration, post.next_from = post.length_on(today), None, None
+            db.session.flush()  # the posts are read again when they are locked
 
 
 def catch_up(point: ServicePoint) -> None:

@@ -44,6 +44,7 @@ class Pace:
     id: int
     slot_duration: int
     active: bool
+    then: tuple[date, int] | None = None  # from which local day on its slots have another length, and which
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,21 @@ def offered_days(point: ServicePoint) -> Days:
 
 def load_hours(point: ServicePoint, since: date | None = None) -> Hours:
     """The rules that open a station's posts (from a day on), as the pure functions of schedule.windows take them."""
-    templates = db.session.scalars(TEMPLATES, {"point_id": point.id}).unique()
     exceptions = db.session.scalars(EXCEPTIONS, {"point_id": point.id, "since": since or date.min}).unique()
     return Hours(
         zone=point.time_zone,
-        weeks=tuple(as_week(template) for template in templates),
+        weeks=load_weeks(point),
         exceptions={
             (found.service_post_id, found.day): tuple((w.opens, w.closes) for w in found.windows)
             for found in exceptions
         },
     )
+
+
+def load_weeks(point: ServicePoint) -> tuple[Week, ...]:
+    """The ordinary weeks and the seasons of a station and its posts."""
+    templates = db.session.scalars(TEMPLATES, {"point_id": point.id}).unique()
+    return tuple(as_week(template) for template in templates)
 
 
 TEMPLATES = (
@@ -214,7 +220,8 @@ def difference(point: ServicePoint, posts: Sequence[Pace], hours: Hours, first_d
         if post.active:
             # A hold only hides the slots it touches: when it is over, no slot is missing, and no job has to come first.
             lasting = tuple(found.span for found in of_post if found.kind != "hold")
-            cells = cut(windows, post.slot_duration, lasting)
+            then = post.then and (day_span(point.time_zone, post.then[0])[0], post.then[1])
+            cells = cut(windows, post.slot_duration, lasting, then)
             # What ended with the day before stays as it is; a slot across midnight does not reach into it.
             ended = max((cell[2] for cell in offered[post.id] if cell[2] <= start), default=start - A_DAY)
             first = max(bisect_left(cells, (ended,)), bisect_right(cells, start, key=itemgetter(1)))
@@ -275,7 +282,8 @@ def _hash(seen: str) -> str:
 
 
 def pace_of(post: ServicePost) -> Pace:
-    return Pace(post.id, post.slot_duration, post.active)
+    then = (post.next_from, post.next_slot_duration) if post.next_from and post.next_slot_duration else None
+    return Pace(post.id, post.slot_duration, post.active, then)
 
 
 def reserved_ahead(post: ServicePost) -> list[Reserved]:

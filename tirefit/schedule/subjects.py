@@ -27,7 +27,8 @@ State = dict[str, Any] | None  # of a subject, as JSON keeps it; None: it is not
 
 
 def state_of_post(post: ServicePost) -> dict[str, Any]:
-    return {
+    """`next_slot_duration` and `next_from` stand in it only where there are any."""
+    state = {
         "post_number": post.post_number,
         "slot_duration": post.slot_duration,
         "name": post.name,
@@ -37,16 +38,31 @@ def state_of_post(post: ServicePost) -> dict[str, Any]:
         "car_type_ids": sorted(row.car_type_id for row in post.car_types),
         "service_ids": sorted(row.service_id for row in post.services),
     }
+    if post.next_from is not None:
+        state |= {"next_slot_duration": post.next_slot_duration, "next_from": post.next_from.isoformat()}
+    return state
+
+
+def as_of(state: State, day: date) -> State:
+    """A post's state when that day has come: what was to begin by then has begun."""
+    if state is None or "next_from" not in state or day < date.fromisoformat(state["next_from"]):
+        return state
+    begun = {name: value for name, value in state.items() if name not in ("next_from", "next_slot_duration")}
+    return begun | {"slot_duration": state["next_slot_duration"]}
 
 
 def put_post(post: ServicePost, state: dict[str, Any]) -> None:
     require_length(state["slot_duration"])
+    require_length(state.get("next_slot_duration") or SHORTEST)
     if state["post_number"] != post.post_number:
         require_free_number(post.service_point_id, state["post_number"])
     if post.active and not state["active"] and (ahead := reserved_ahead(post)):
         raise PostHasBookings(post_number=post.post_number, reserved=ahead)
     for name in ("post_number", "slot_duration", "name", "description", "active", "largest_wheel"):
         setattr(post, name, state[name])
+    next_from = state.get("next_from")
+    post.next_slot_duration = state.get("next_slot_duration")
+    post.next_from = next_from and date.fromisoformat(next_from)
     post.car_types = [
         next((row for row in post.car_types if row.car_type_id == id), None) or PostCarType(car_type_id=id)
         for id in state["car_type_ids"]

@@ -26,6 +26,7 @@ KINDS = {
     "station": _l("Настройки станции"),
     "letter": _l("Письма"),
     "feed": _l("Календари"),
+    "export": _l("Выгрузки в файл"),
     "import": _l("Из прежней системы"),
 }
 
@@ -74,6 +75,8 @@ EVENTS = {
     "bay_paired": _l("планшет подключён, пост %(thing)s"),
     "bay_disconnected": _l("планшет отключён, пост %(thing)s"),
     "service_added": _l("услуга «%(thing)s» добавлена"),
+    "service_renamed": _l("услуга «%(thing)s»: название или группа"),
+    "services_ordered": _l("услуга «%(thing)s»: другое место в списке"),
     "service_dropped": _l("услуга «%(thing)s» убрана"),
     "prices_changed": _l("минуты и цены «%(thing)s» изменены"),
     "starter_added": _l("взят обычный набор услуг"),
@@ -95,6 +98,7 @@ EVENTS = {
     "feed_revoked": _l("календарь отключён"),
     "token_made": _l("токен «%(thing)s» сделан"),
     "token_revoked": _l("токен «%(thing)s» отозван"),
+    "bookings_exported": _l("записи сохранены в файл: %(thing)s"),
     "sites_changed": _l("сайты с виджетом изменены"),
 }
 
@@ -120,6 +124,10 @@ PARTS = {
     "post_number": _l("номер"),
     "slot_duration": _l("длительность слота"),
     "name": _l("название"),
+    "category": _l("группа"),
+    "position": _l("место в списке"),
+    "next_slot_duration": _l("длительность слота потом"),
+    "next_from": _l("с какого дня"),
     "description": _l("что обслуживает"),
     "active": _l("принимает запись"),
     "largest_wheel": _l("колёса до, дюймов"),

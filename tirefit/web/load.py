@@ -42,8 +42,10 @@ def point_with_posts(slug: str) -> ServicePoint | None:
 
 def asked_point() -> ServicePoint | None:
     """The station of `?s=`; without it, the first one of the person's."""
-    slug = request.args.get("s")
-    return point(slug) if slug else next(iter(policy.my_stations()), None)
+    slug, mine = request.args.get("s"), policy.my_stations()
+    if not slug:
+        return next(iter(mine), None)
+    return next((each for each in mine if each.slug == slug), None) or point(slug)
 
 
 def post(post_id: int) -> ServicePost | None:

@@ -8,19 +8,32 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 from tirefit import clock, i18n
 from tirefit.board import load_of_posts
-from tirefit.booking import retire
+from tirefit.booking import abilities, retire
+from tirefit.booking.catalogue import station_services
+from tirefit.booking.durations import car_types
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, ScheduleChanged, WindowsInvalid
-from tirefit.models import LIVE, Booking, ScheduleException, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import (
+    LIVE,
+    Booking,
+    CarType,
+    ScheduleException,
+    ScheduleTemplate,
+    Service,
+    ServicePoint,
+    ServicePost,
+)
 from tirefit.schedule import changes
 from tirefit.schedule.holidays import suggestions
 from tirefit.schedule.slots import LONGEST, SHORTEST, Difference
 from tirefit.schedule.windows import local_day
 from tirefit.web import load, policy
-from tirefit.web.forms.manage import DayOffForm, FirstPostsForm, HolidaysForm, PostForm, WeekForm, seen
+from tirefit.web.filters import short_day
+from tirefit.web.forms.manage import FirstPostsForm, HolidaysForm, PostForm, WeekForm, seen
 from tirefit.web.forms.public import as_id
 from tirefit.web.preview import Preview, arrange, bar_of, bookings_of, closed_days, count_by_post, given_up, opened
 
@@ -79,18 +92,22 @@ def retire_post(post: ServicePost) -> ResponseReturnValue:
 @policy.manager_of(load.asked_point)
 def new_post(point: ServicePoint) -> ResponseReturnValue:
     number = max((post.post_number for post in point.posts), default=0) + 1
-    form = PostForm(formdata=None, data={"post_number": number, "slot": "30", "active": True})
+    form = _post_form(point, formdata=None)
+    everything = {"car": [str(each.id) for each in form.cars], "job": [str(each.id) for each in form.services]}
+    form.process(None, data={"post_number": number, "slot": "30", "active": True, **everything})
     return _post_page(point, None, form)
 
 
 @bp.post("/posts/new")
 @policy.manager_of(load.asked_point)
 def create_post(point: ServicePoint) -> ResponseReturnValue:
-    form = PostForm()
+    form = _post_form(point)
     if not form.validate():
         return _post_page(point, None, form), 422
     try:
-        changes.create_post(point.id, **_columns(form), user_id=policy.my_id())
+        changes.create_post(
+            point.id, **_columns(form), abilities=form.abilities or changes.Abilities(), user_id=policy.my_id()
+        )
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, None, form), problem.status
@@ -101,7 +118,7 @@ def create_post(point: ServicePoint) -> ResponseReturnValue:
 @bp.post("/posts/new/preview")
 @policy.manager_of(load.asked_point)
 def preview_new_post(point: ServicePoint) -> ResponseReturnValue:
-    form = PostForm()
+    form = _post_form(point)
     status = 200 if form.validate() else 422
     return _post_page(point, None, form), status
 
@@ -109,26 +126,31 @@ def preview_new_post(point: ServicePoint) -> ResponseReturnValue:
 @bp.get("/posts/<int:post_id>")
 @policy.manager_of(load.post)
 def post(post: ServicePost) -> ResponseReturnValue:
-    return _post_page(post.service_point, post, PostForm.of(post))
+    point = post.service_point
+    return _post_page(point, post, PostForm.of(post, *_what_there_is(point)))
 
 
 @bp.post("/posts/<int:post_id>")
 @policy.manager_of(load.post)
 def save_post(post: ServicePost) -> ResponseReturnValue:
-    form, point = PostForm(), post.service_point
+    form, point = _post_form(post.service_point), post.service_point
     if not form.validate():
         return _post_page(point, post, form), 422
     if form.seen.data != seen(post):
         form.seen.data = seen(post)
         return _post_page(point, post, form, changed_meanwhile=True), 409
     try:
-        difference = changes.update_post(post.id, **_columns(form), user_id=policy.my_id())
+        difference = changes.update_post(
+            post.id, **_columns(form), abilities=form.abilities, from_day=form.begins, user_id=policy.my_id()
+        )
     except PostNumberTaken as problem:
         _say_number_is_taken(form, problem)
         return _post_page(point, post, form), problem.status
     except PostHasBookings as problem:
         ahead = bookings_of(problem.facts["reserved"])
         return _post_page(point, post, form, ahead=ahead, plan=retire.plan_of(post)), problem.status
+    if form.begins is not None and form.begins > _today(point):
+        flash(_("Длительность сменится %(day)s.", day=short_day(form.begins)))
     flash(_applied(difference))
     return redirect(url_for(".post", post_id=post.id), 303)
 
@@ -136,7 +158,7 @@ def save_post(post: ServicePost) -> ResponseReturnValue:
 @bp.post("/posts/<int:post_id>/preview")
 @policy.manager_of(load.post)
 def preview_post(post: ServicePost) -> ResponseReturnValue:
-    form = PostForm()
+    form = _post_form(post.service_point)
     status = 200 if form.validate() else 422
     return _post_page(post.service_point, post, form), status
 
@@ -144,17 +166,7 @@ def preview_post(post: ServicePost) -> ResponseReturnValue:
 @bp.get("/templates")
 @policy.manager_of(load.asked_point)
 def templates(point: ServicePoint) -> ResponseReturnValue:
-    return _templates_page(point, DayOffForm(_today(point), formdata=None))
-
-
-@bp.post("/templates/days-off")
-@policy.manager_of(load.asked_point)
-def close_day(point: ServicePoint) -> ResponseReturnValue:
-    form = DayOffForm(_today(point))
-    if not form.validate():
-        return _templates_page(point, form), 422
-    flash(_applied(changes.close_day(point.id, form.day.data, form.reason.data, user_id=policy.my_id())))
-    return redirect(url_for(".templates", s=point.slug), 303)
+    return _templates_page(point)
 
 
 @bp.post("/templates/days-off/<day:day>/open")
@@ -251,6 +263,7 @@ def _posts_page(point: ServicePoint, first: FirstPostsForm | None = None, **cont
         "manage/posts.html",
         point=point,
         monday=monday,
+        today=_today(point),
         loads=load_of_posts(point, monday, 7),
         first=first or FirstPostsForm(formdata=None, data={"count": 3, "minutes": 30}),
         check_lengths=changes.were_never_looked_at(point),
@@ -261,14 +274,27 @@ def _posts_page(point: ServicePoint, first: FirstPostsForm | None = None, **cont
 
 def _post_page(point: ServicePoint, post: ServicePost | None, form: PostForm, **context: Any) -> str:
     """The form, and beside it what it would do. A form that makes no sense is shown beside what is now."""
-    preview = None
+    preview = lost = None
     if not form.errors:
-        change = {"slot_duration": form.slot_duration, "active": form.active.data}
-        difference = (
-            changes.preview_post_schedule(post, **change) if post else changes.preview_new_post(point, **change)
-        )
-        preview = arrange(difference, point)
-    return render_template("manage/post.html", point=point, post=post, form=form, preview=preview, **context)
+        minutes, active = form.slot_duration, form.active.data
+        if post is None:
+            difference = changes.preview_new_post(point, slot_duration=minutes, active=active)
+        else:
+            difference = changes.preview_post_schedule(post, slot_duration=minutes, active=active, from_day=form.begins)
+            able = form.abilities or abilities.of(post)
+            if (minutes, active, able) != (post.slot_duration, post.active, abilities.of(post)):
+                lost = abilities.lost_by(point, post, minutes, active, able)
+        preview = arrange(difference, point, since=form.begins)
+    return render_template("manage/post.html", point=point, post=post, form=form, preview=preview, lost=lost, **context)
+
+
+def _post_form(point: ServicePoint, **kwargs: Any) -> PostForm:
+    return PostForm(*_what_there_is(point), **kwargs)
+
+
+def _what_there_is(point: ServicePoint) -> tuple[list[CarType], list[Service], date]:
+    """What a post can be able to do here, and today."""
+    return car_types(), station_services(point), _today(point)
 
 
 def _save_week(point: ServicePoint, template: ScheduleTemplate | None) -> ResponseReturnValue:
@@ -316,12 +342,15 @@ def _scope(point: ServicePoint, template: ScheduleTemplate | None, form: WeekFor
     }
 
 
-def _templates_page(point: ServicePoint, form: DayOffForm) -> str:
+def _templates_page(point: ServicePoint) -> str:
     today = _today(point)
-    plans = db.session.scalars(
-        select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id).order_by(ScheduleTemplate.id)
-    ).all()
-    days_off = db.session.scalars(
+    weeks = db.session.scalars(
+        select(ScheduleTemplate)
+        .where(ScheduleTemplate.service_point_id == point.id)
+        .order_by(ScheduleTemplate.id)
+        .options(joinedload(ScheduleTemplate.windows))
+    )
+    closed = db.session.scalars(
         select(ScheduleException)
         .where(
             ScheduleException.service_point_id == point.id,
@@ -329,7 +358,9 @@ def _templates_page(point: ServicePoint, form: DayOffForm) -> str:
             ScheduleException.day >= today,
         )
         .order_by(ScheduleException.day)
-    ).all()
+        .options(joinedload(ScheduleException.windows))
+    )
+    plans, days_off = weeks.unique().all(), closed.unique().all()
     return render_template(
         "manage/templates.html",
         point=point,
@@ -337,7 +368,6 @@ def _templates_page(point: ServicePoint, form: DayOffForm) -> str:
         bars=[(plan, *bar_of(plan, today.year)) for plan in plans],
         days_off=days_off,
         booked=_booked_days(point),
-        form=form,
         today=today,
     )
 

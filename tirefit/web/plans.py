@@ -1,6 +1,6 @@
 """The year of a station: days that are not as their weekdays, and what has been changed of its schedule."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,8 +13,8 @@ from tirefit import clock
 from tirefit.errors import PostHasBookings, Problem, RunOutdated, ScheduleChanged
 from tirefit.models import ScheduleException, ServicePoint
 from tirefit.schedule import changes
-from tirefit.schedule.slots import Difference, load_hours
-from tirefit.schedule.windows import each_day, local_day, local_windows
+from tirefit.schedule.slots import Difference, load_weeks
+from tirefit.schedule.windows import Hours, each_day, local_day, local_windows
 from tirefit.web import load, policy
 from tirefit.web.forms.desk import day_of
 from tirefit.web.forms.plans import CLOSED, ExceptionForm
@@ -161,7 +161,7 @@ def _months(
     point: ServicePoint, year: int, found: list[ScheduleException]
 ) -> list[tuple[date, list[list[CalendarDay | None]]]]:
     """Twelve months in whole weeks; what is not of the month is None."""
-    usual = replace(load_hours(point), exceptions={})
+    usual = Hours(point.time_zone, load_weeks(point))
     of_day: dict[date, list[ScheduleException]] = {}
     for each in found:
         of_day.setdefault(each.day, []).append(each)

@@ -89,11 +89,15 @@ class Preview:
         return (mark.minute - self.first_minute) // STEP * STEP
 
 
-def arrange(difference: Difference, point: ServicePoint) -> Preview:
-    """The first whole week that the offer reaches; a short offer is shown from its first day."""
-    first = difference.first_day + timedelta(days=-difference.first_day.weekday() % 7)
+def arrange(difference: Difference, point: ServicePoint, since: date | None = None) -> Preview:
+    """The first whole week that the offer reaches (from the day on that a change begins, or its last seven days); a
+    short offer is shown from its first day.
+    """
+    start = max(difference.first_day, since or difference.first_day)
+    first = start + timedelta(days=-start.weekday() % 7)
     if first + timedelta(days=6) > difference.last_day:
-        first = difference.first_day
+        latest = max(difference.first_day, difference.last_day - timedelta(days=6))
+        first = latest if since else difference.first_day
     kept, gone = _bookable(difference, difference.kept), given_up(difference)
     looks = {"keep": kept, "del": gone, "add": opened(difference)}
     days = tuple(_day(difference, looks, point, first + timedelta(days=n)) for n in range(7))

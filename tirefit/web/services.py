@@ -1,6 +1,7 @@
 """Services × cars: the one table that decides how long a visit takes and what it costs."""
 
 import re
+from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -8,11 +9,14 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from tirefit import i18n
-from tirefit.booking import catalogue
+from tirefit.accounts import stations_of
+from tirefit.booking import catalogue, service_list
 from tirefit.booking.catalogue import load_matrix
-from tirefit.errors import ServicesChanged
-from tirefit.models import ServicePoint
+from tirefit.errors import NotYours, ServicesChanged
+from tirefit.models import Service, ServicePoint
+from tirefit.models.services import Names
 from tirefit.web import htmx, load, policy
+from tirefit.web.filters import in_my_language
 from tirefit.web.forms.matrix import CarTypeForm, MatrixForm, ServiceForm
 from tirefit.web.forms.public import as_id
 
@@ -102,6 +106,104 @@ def add_car_type(point: ServicePoint) -> ResponseReturnValue:
     catalogue.add_car_type(point.id, {i18n.language(): form.car.data}, user_id=policy.my_id())
     flash(_("Тип машины «%(name)s» добавлен.", name=form.car.data))
     return redirect(url_for(".show", slug=point.slug), 303)
+
+
+@bp.get("/<int:service_id>")
+@policy.manager_of(load.point_with_posts)
+def service(point: ServicePoint, service_id: int) -> ResponseReturnValue:
+    """What it is called, its group, its place in the list."""
+    found = service_list.of_station(point, service_id) or abort(404)
+    group = in_my_language(found.category.names) if found.category else ""
+    return _service_page(point, found, ServiceForm(None, data={"name": in_my_language(found.names), "category": group}))
+
+
+@bp.post("/<int:service_id>")
+@policy.manager_of(load.point_with_posts)
+def change(point: ServicePoint, service_id: int) -> ResponseReturnValue:
+    found, form = service_list.of_station(point, service_id) or abort(404), ServiceForm()
+    if not form.validate():
+        return _service_page(point, found, form), 422
+    names, group = {i18n.language(): form.name.data}, form.category.data
+    try:
+        service_list.change_service(point.id, found.id, names, group, mine=_mine(), user_id=policy.my_id())
+    except NotYours as problem:
+        return _service_page(point, found, form, problem=problem), problem.status
+    flash(_("Сохранено."))
+    return redirect(url_for(".show", slug=point.slug), 303)
+
+
+@bp.post("/<int:service_id>/move")
+@policy.manager_of(load.point_with_posts)
+def move(point: ServicePoint, service_id: int) -> ResponseReturnValue:
+    _found = service_list.of_station(point, service_id) or abort(404)
+    service_list.move_service(point.id, service_id, up=request.form.get("to") != "down", user_id=policy.my_id())
+    return redirect(url_for(".service", slug=point.slug, service_id=service_id, _anchor="order"), 303)
+
+
+@bp.get("/groups/<int:category_id>")
+@policy.manager_of(load.point_with_posts)
+def group(point: ServicePoint, category_id: int) -> ResponseReturnValue:
+    """What a group is called, and its place among the others."""
+    names = _group_names(point, category_id)
+    return _group_page(point, category_id, ServiceForm(None, data={"name": in_my_language(names)}))
+
+
+@bp.post("/groups/<int:category_id>")
+@policy.manager_of(load.point_with_posts)
+def change_group(point: ServicePoint, category_id: int) -> ResponseReturnValue:
+    _group_names(point, category_id)
+    form = ServiceForm()
+    if not form.validate():
+        return _group_page(point, category_id, form), 422
+    try:
+        service_list.rename_group(
+            point.id, category_id, {i18n.language(): form.name.data}, mine=_mine(), user_id=policy.my_id()
+        )
+    except NotYours as problem:
+        return _group_page(point, category_id, form, problem=problem), problem.status
+    flash(_("Сохранено."))
+    return redirect(url_for(".show", slug=point.slug), 303)
+
+
+@bp.post("/groups/<int:category_id>/move")
+@policy.manager_of(load.point_with_posts)
+def move_group(point: ServicePoint, category_id: int) -> ResponseReturnValue:
+    _group_names(point, category_id)
+    service_list.move_group(point.id, category_id, up=request.form.get("to") != "down", user_id=policy.my_id())
+    return redirect(url_for(".group", slug=point.slug, category_id=category_id, _anchor="order"), 303)
+
+
+def _mine() -> list[int] | None:
+    """The stations that whoever is signed in may change; None: all."""
+    user = policy.me()
+    return None if user is None or policy.is_admin() else [each.id for each in stations_of(user, "manager")]
+
+
+def _group_names(point: ServicePoint, category_id: int) -> Names:
+    categories = [services[0].category for services in service_list.grouped(point)]
+    found = next((each for each in categories if each and each.id == category_id), None) or abort(404)
+    return found.names
+
+
+def _service_page(point: ServicePoint, service: Service, form: ServiceForm, **context: Any) -> str:
+    beside = next(each for each in service_list.grouped(point) if service in each)
+    return render_template(
+        "services/service.html",
+        point=point,
+        service=service,
+        form=form,
+        beside=beside,
+        categories=catalogue.categories(),
+        **context,
+    )
+
+
+def _group_page(point: ServicePoint, category_id: int, form: ServiceForm, **context: Any) -> str:
+    beside = [each[0].category for each in service_list.grouped(point)]
+    names = _group_names(point, category_id)
+    return render_template(
+        "services/group.html", point=point, id=category_id, names=names, form=form, beside=beside, **context
+    )
 
 
 def _page(

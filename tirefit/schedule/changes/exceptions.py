@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload
 
 from tirefit.database import command, db
 from tirefit.errors import ScheduleChanged, WindowsInvalid
@@ -154,10 +154,10 @@ def exceptions_between(point: ServicePoint, first_day: date, last_day: date) -> 
     found = (
         select(ScheduleException)
         .where(ScheduleException.service_point_id == point.id, ScheduleException.day.between(first_day, last_day))
-        .options(selectinload(ScheduleException.windows))
+        .options(joinedload(ScheduleException.windows))
         .order_by(ScheduleException.day, ScheduleException.service_post_id)
     )
-    return list(db.session.scalars(found))
+    return list(db.session.scalars(found).unique())
 
 
 def _change_exceptions(

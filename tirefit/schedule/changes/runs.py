@@ -23,6 +23,7 @@ from tirefit.schedule.slots import (
 )
 from tirefit.schedule.subjects import (
     State,
+    as_of,
     put_exceptions,
     put_post,
     put_template,
@@ -30,7 +31,7 @@ from tirefit.schedule.subjects import (
     state_of_post,
     state_of_template,
 )
-from tirefit.schedule.windows import Hours
+from tirefit.schedule.windows import Hours, local_day
 
 UNDO_WITHIN = timedelta(days=7)
 
@@ -44,13 +45,14 @@ def undo_run(run_id: int, *, user_id: int | None = None) -> Difference:
     PostHasBookings when a post that the run created or switched on has time reserved.
     """
     run = db.session.get_one(ScheduleRun, run_id, with_for_update=True, populate_existing=True)
-    if run.service_point_id is None or run.undone_at or run.created_at < clock.now() - UNDO_WITHIN:
+    if run.service_point_id is None or run.undone_at or run.created_at < clock.now() - UNDO_WITHIN or is_final(run):
         raise RunOutdated()
     point = lock_station(run.service_point_id)
     posts: Sequence[ServicePost] = point.posts
     if run.kind == "post":
         posts = lock_posts_for_regeneration([run.subject["post_id"]])
-    if _state_now(run) != run.after:
+    today = local_day(point.time_zone, clock.now())
+    if as_of(_state_now(run), today) != as_of(run.after, today):
         raise RunOutdated()
     _put_back(point, run, posts)
     run.undone_at = clock.now()
@@ -63,12 +65,18 @@ def latest_runs(point: ServicePoint, limit: int = 50) -> list[ScheduleRun]:
     return list(db.session.scalars(runs.order_by(ScheduleRun.id.desc()).limit(limit)))
 
 
+def is_final(run: ScheduleRun) -> bool:
+    """A post that nobody was ever booked on has been deleted: there is nothing to give back."""
+    return run.kind == "post" and run.after is None
+
+
 def undoable(runs: Sequence[ScheduleRun]) -> set[int]:
     """Of the latest runs, those that can be undone: the last one of its subject, not undone, and within a week."""
     seen: list[dict[str, Any]] = []
     found = set()
     for run in runs:
-        if run.subject not in seen and run.undone_at is None and run.created_at >= clock.now() - UNDO_WITHIN:
+        is_last = run.subject not in seen and run.undone_at is None and not is_final(run)
+        if is_last and run.created_at >= clock.now() - UNDO_WITHIN:
             found.add(run.id)
         seen.append(run.subject)
     return found
@@ -142,7 +150,8 @@ def _leave_trace(run: ScheduleRun) -> None:
 
 def _state_now(run: ScheduleRun) -> State:
     if run.kind == "post":
-        return state_of_post(db.session.get_one(ServicePost, run.subject["post_id"]))
+        post = db.session.get(ServicePost, run.subject["post_id"])
+        return state_of_post(post) if post else None
     if run.kind == "template":
         return state_of_template(run.subject["template_id"])
     assert run.service_point_id is not None  # only rolling runs have none

@@ -11,7 +11,6 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
-    DateField,
     Field,
     HiddenField,
     RadioField,
@@ -20,11 +19,12 @@ from wtforms import (
     StringField,
     ValidationError,
 )
-from wtforms.validators import InputRequired
 
-from tirefit.models import ScheduleTemplate, ServicePost
+from tirefit.models import CarType, ScheduleTemplate, Service, ServicePost
+from tirefit.schedule.changes import Abilities
 from tirefit.schedule.holidays import Suggestion
 from tirefit.schedule.slots import LONGEST, SHORTEST
+from tirefit.schedule.subjects import state_of_post
 from tirefit.web.forms.text import fit
 
 CHIPS = (20, 30, 40, 45, 60)  # minutes that most posts have
@@ -78,8 +78,30 @@ class FirstPostsForm(FlaskForm):
     minutes = WholeNumber(_l("Длительность слота, минут"), SHORTEST, LONGEST, _l("Введите от 5 до 480 минут"))
 
 
+class Wheel(WholeNumber):
+    """Inches; nothing typed: any."""
+
+    data: int | str | None  # type: ignore[assignment]
+
+    def __init__(self, label: Any, **kwargs: Any) -> None:
+        super().__init__(label, 8, 40, _l("Введите диаметр от 8 до 40 дюймов или оставьте пусто"), **kwargs)
+
+    def process_formdata(self, values: Sequence[str]) -> None:
+        if not (values and values[0].strip()):
+            self.data = None
+        else:
+            super().process_formdata(values)
+
+    def pre_validate(self, form: FlaskForm) -> None:
+        if self.data is not None:
+            super().pre_validate(form)
+
+
 class PostForm(FlaskForm):
-    """A post. `seen` is what its fields held when the page was made: two people do not overwrite each other."""
+    """A post. `seen` is what its fields held when the page was made: two people do not overwrite each other.
+
+    All types of car ticked mean: whatever comes, also types that are added later; and so with services.
+    """
 
     post_number = WholeNumber(_l("Номер"), 1, 999, _l("Введите номер от 1 до 999"))
     name = Line(_l("Название"), 60)
@@ -91,7 +113,51 @@ class PostForm(FlaskForm):
     slot_other = StringField(_l("Сколько минут"))
     description = Line(_l("Что обслуживает"), 120)
     active = BooleanField(_l("Принимает онлайн-запись"))
+    car = SelectMultipleField(_l("Какие машины принимает"), validate_choice=False)
+    job = SelectMultipleField(_l("Какие работы делает"), validate_choice=False)
+    largest_wheel = Wheel(_l("Колёса до, дюймов"))
+    from_day = StringField(_l("Применить длительность с"))
+    names_abilities = HiddenField()  # a form without it says nothing of what the post can take
     seen = HiddenField()
+
+    def __init__(self, cars: Sequence[CarType], services: Sequence[Service], today: date, **kwargs: Any) -> None:
+        self.cars, self.services, self.today = cars, services, today
+        super().__init__(**kwargs)
+        self.car.data, self.job.data = self.car.data or [], self.job.data or []
+
+    @property
+    def abilities(self) -> Abilities | None:
+        """None: the form does not ask, the post takes what it took."""
+        if not self.names_abilities.data:
+            return None
+        return Abilities(
+            _named(self.car.data, [each.id for each in self.cars]),
+            _named(self.job.data, [each.id for each in self.services]),
+            self.largest_wheel.data if isinstance(self.largest_wheel.data, int) else None,
+        )
+
+    @property
+    def begins(self) -> date | None:
+        """The day from which the length shall hold; None: at once."""
+        return _date_of(self.from_day.data or "")
+
+    def validate_car(self, field: Field) -> None:
+        if self._lacks(field, self.cars):
+            raise ValidationError(_l("Отметьте хотя бы один тип машины"))
+
+    def validate_job(self, field: Field) -> None:
+        if self._lacks(field, self.services):
+            raise ValidationError(_l("Отметьте хотя бы одну работу"))
+
+    def _lacks(self, field: Field, offered: Sequence[CarType] | Sequence[Service]) -> bool:
+        ticked = set(field.data or ())
+        return bool(self.names_abilities.data and offered) and not any(str(each.id) in ticked for each in offered)
+
+    def validate_from_day(self, field: Field) -> None:
+        field.data = showable(str(field.data or "")[:12]).strip()
+        begins = self.begins
+        if field.data and (begins is None or not self.today <= begins <= self.today + FARTHEST):
+            raise ValidationError(_l("Выберите дату от сегодня и не дальше двух лет"))
 
     @property
     def slot_duration(self) -> int:
@@ -105,15 +171,23 @@ class PostForm(FlaskForm):
             raise ValidationError(_l("Введите от %(low)s до %(high)s минут", low=SHORTEST, high=LONGEST))
 
     @classmethod
-    def of(cls, post: ServicePost) -> "PostForm":
-        slot = str(post.slot_duration) if post.slot_duration in CHIPS else OTHER
+    def of(cls, post: ServicePost, cars: Sequence[CarType], services: Sequence[Service], today: date) -> "PostForm":
+        minutes = post.next_slot_duration or post.slot_duration
+        slot = str(minutes) if minutes in CHIPS else OTHER
         return cls(
+            cars,
+            services,
+            today,
             formdata=None,
             data={
                 "post_number": post.post_number,
                 "name": post.name,
                 "slot": slot,
-                "slot_other": post.slot_duration if slot == OTHER else "",
+                "slot_other": minutes if slot == OTHER else "",
+                "from_day": post.next_from.isoformat() if post.next_from else "",
+                "car": _ticked([row.car_type_id for row in post.car_types], [each.id for each in cars]),
+                "job": _ticked([row.service_id for row in post.services], [each.id for each in services]),
+                "largest_wheel": post.largest_wheel,
                 "description": post.description,
                 "active": post.active,
                 "seen": seen(post),
@@ -122,7 +196,18 @@ class PostForm(FlaskForm):
 
 
 def seen(post: ServicePost) -> str:
-    return f"{post.post_number}|{post.slot_duration}|{post.active:d}|{post.name}|{post.description}"
+    state = state_of_post(post)
+    return "|".join(str(state[name]) for name in sorted(state))
+
+
+def _named(ticked: Sequence[str] | None, offered: Sequence[int]) -> tuple[int, ...]:
+    """The ids that a post names; all that are offered: none, it takes whatever comes."""
+    found = tuple(id for id in offered if str(id) in set(ticked or ()))
+    return () if len(found) == len(offered) else found
+
+
+def _ticked(named: Sequence[int], offered: Sequence[int]) -> list[str]:
+    return [str(id) for id in offered if not named or id in named]
 
 
 class WeekForm:
@@ -284,19 +369,6 @@ def week_seen(windows: Iterable[Window], template: ScheduleTemplate | None = Non
     if template is None or Scope.of(template) == Scope():
         return hours
     return f"{hours} {template.valid_from} {template.valid_until} {template.service_post_id} {template.priority}"
-
-
-class DayOffForm(FlaskForm):
-    day = DateField(_l("Дата"), [InputRequired(_l("Выберите дату"))])
-    reason = Line(_l("Причина"), 120)
-
-    def __init__(self, today: date, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.today = today
-
-    def validate_day(self, field: Field) -> None:
-        if field.data is None or not self.today <= field.data <= self.today + FARTHEST:
-            raise ValidationError(_l("Выберите дату от сегодня и не дальше двух лет"))
 
 
 class HolidaysForm(FlaskForm):

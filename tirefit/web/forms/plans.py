@@ -32,6 +32,9 @@ class ExceptionForm(FlaskForm):
     def __init__(self, point: ServicePoint, today: date, typed: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.point, self.today = point, today
+        for field in (self.first, self.last):  # what cannot be shown again is not
+            if isinstance(field.data, str):
+                field.data = showable(field.data[:12])
         self.typed = ([showable(text[:8]) for text in typed[:4]] + [""] * 4)[:4]
         self.windows: list[tuple[int, int]] = []
 
