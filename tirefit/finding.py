@@ -110,7 +110,7 @@ def _hits(asked: "Asked", values: Mapping[str, Any], page: int) -> list[Hit]:
     which = {**values, "rows": A_PAGE, "skip": (page - 1) * A_PAGE}
     rows = db.session.connection().execute(_page(asked), which).all()
     return [
-        Hit(*booking, tuple(Line(names) for *_, names in lines if names is not None))
+        Hit._make((*booking, tuple(Line(names) for *_, names in lines if names is not None)))
         for booking, lines in groupby(rows, key=lambda row: row[:-1])
     ]
 

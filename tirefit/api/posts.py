@@ -110,8 +110,8 @@ def shown_change(point: ServicePoint, change: Difference, *, applied: bool) -> F
 
 
 def _changed(query: Found, sent: Found, post: ServicePost) -> Found:
-    point, now = post.service_point, state_of_post(post)
-    after = now | sent
+    point, before = post.service_point, state_of_post(post)
+    after = before | sent
     # A length that is to begin later still does, unless another one is sent.
     next_from, next_length = after.pop("next_from", None), after.pop("next_slot_duration", None)
     from_day = date.fromisoformat(next_from) if next_from and "slot_duration" not in sent else None
@@ -126,7 +126,7 @@ def _changed(query: Found, sent: Found, post: ServicePost) -> Found:
         )
         if after["post_number"] != post.post_number:
             require_free_number(point.id, after["post_number"])
-        shown = now | sent
+        shown = before | sent
         return {"post": shown, "schedule_change": shown_change(point, change, applied=False)}
     with _times_of_bookings(point):
         change = changes.update_post(

@@ -131,5 +131,7 @@ def _group_of(service: Service) -> str:
 
 
 def _record(event: str, service: Service, point_id: int, user_id: int | None, before: Any, after: Any) -> None:
-    about = {"label": name_of(service.names), "point_id": point_id, "user_id": user_id}
-    audit.record(event, "service", service.id, **about, before=before, after=after)
+    label = name_of(service.names)
+    audit.record(
+        event, "service", service.id, label=label, point_id=point_id, user_id=user_id, before=before, after=after
+    )

@@ -67,7 +67,7 @@ def _stations_behind(point_id: int | None, days: int | None, again: bool) -> lis
         if again
         or until is None
         or until < local_day(zone, now) + (days or horizon_days) * A_DAY
-        or begin.get(id, date.max) <= local_day(zone, now)
+        or (begin.get(id) or date.max) <= local_day(zone, now)
     ]
 
 
