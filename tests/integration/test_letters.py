@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from tests import factories
 from tests.factories import ANNA, booking
 from tests.services import MailServer
-from tirefit import clock, i18n
+from tirefit import clock, i18n, leases
 from tirefit.booking.commands import Customer
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
@@ -57,7 +57,7 @@ def change(booking_id, **values):
 def compose(kind, booked, locale="ru"):
     token = "A" * 22 if KINDS[kind].to_customer else None
     claimed = ClaimedLetter(
-        1, kind, booked.id, "anna@example.com", locale, "0123abcd", "lease", clock.now() + outbox.LEASE, token
+        1, kind, booked.id, "anna@example.com", locale, "0123abcd", "lease", clock.now() + leases.LEASE, token
     )
     return letters.compose(claimed)
 

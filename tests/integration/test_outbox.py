@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from tests import factories
 from tests.factories import ANNA, BORIS, booking, kyiv
 from tests.services import valkey
-from tirefit import clock, jobs
+from tirefit import clock, jobs, leases
 from tirefit.booking.commands import Customer
 from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, transition_booking
@@ -116,7 +116,7 @@ def test_a_letter_whose_sender_died_is_free_again_after_the_lease(station, at):
     booking(station, "10:30", Customer("Борис", "+380501234567"))
     first = outbox.claim()
 
-    at(clock.now() + outbox.LEASE - timedelta(seconds=1))
+    at(clock.now() + leases.LEASE - timedelta(seconds=1))
     assert outbox.claim() is None
 
     at(clock.now() + timedelta(seconds=1))
@@ -126,7 +126,7 @@ def test_a_letter_whose_sender_died_is_free_again_after_the_lease(station, at):
 def test_a_sender_that_comes_back_late_changes_nothing(station, at):
     booking(station, "10:30", Customer("Борис", "+380501234567"))
     late = outbox.claim()
-    at(clock.now() + outbox.LEASE)
+    at(clock.now() + leases.LEASE)
     present = outbox.claim()
 
     assert not outbox.mark_sent(late.id, late.lease)
@@ -278,7 +278,7 @@ def test_nothing_is_sent_after_the_visit(station, at):
 def test_a_letter_that_kills_every_sender_delays_no_other(station, at):
     booking(station, "12:00", Customer("Борис", "+380501234567"))
     deadly = outbox.claim()
-    at(clock.now() + outbox.LEASE)
+    at(clock.now() + leases.LEASE)
     booking(station, "10:30", ANNA)
 
     assert [letter.id for letter in claim_all()][-1] == deadly.id

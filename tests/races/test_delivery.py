@@ -44,8 +44,8 @@ with app.app_context():
 """
 WITHOUT_LEASES = """
 from datetime import timedelta
-from tirefit.notifications import outbox
-outbox.LEASE = timedelta()
+from tirefit import leases
+leases.LEASE = timedelta()
 """
 
 

@@ -3,8 +3,7 @@
 The rows are the truth; no queue is. A row is `pending` until it is `sent`, has `failed` for good, or is `cancelled`
 because the booking changed before the letter left. Nothing here knows what a letter looks like or how it travels.
 
-Whoever sends a letter claims it first: a lease of 90 seconds under a random name. Only the holder of the present lease
-can say how it ended, so a sender that comes back late changes nothing. One that dies leaves the row to the next.
+Whoever sends a letter claims it first (tirefit.leases): a lease of 90 seconds, whose holder alone says how it ended.
 """
 
 import secrets
@@ -13,19 +12,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import blinker
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tirefit import clock, revisions
+from tirefit import clock, leases, revisions
 from tirefit.database import command, db, on_commit, one_at_a_time
+from tirefit.leases import LONGEST_ERROR, MOST_ATTEMPTS
 from tirefit.models import Booking, BookingLink, Invitation, LetterStop, Notification, PersonLink, User
 from tirefit.notifications.kinds import KINDS, RESET_LASTS, TO_PEOPLE, USEFUL_FOR
 from tirefit.schedule.reservations import hash_of, new_token
 
-LEASE = timedelta(seconds=90)  # longer than the mail server is waited for
-BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 30))  # the last one again and again
-MOST_ATTEMPTS = 51  # with these waits: a day of trying
-LONGEST_ERROR = 500
 MOST_LETTERS = ((5, timedelta(hours=1)), (10, timedelta(days=1)))  # to one customer's address
 TOO_MANY_LETTERS = "too many letters to this address"
 LINK_AGAIN_AFTER = timedelta(minutes=10)
@@ -184,8 +180,8 @@ def claim() -> ClaimedLetter | None:
     due = (
         select(Notification, Booking)
         .join(Notification.booking)
-        .where(*_is_due(now))
-        .order_by(Notification.attempts, Notification.due_at, Notification.id)  # one that never works delays no other
+        .where(*leases.is_due(Notification, now))
+        .order_by(*leases.in_turn(Notification))
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -196,8 +192,8 @@ def claim() -> ClaimedLetter | None:
             return _lease(row, now, _new_link(booking, now) if kind and kind.to_customer else None)
     of_no_booking = (
         select(Notification)
-        .where(Notification.booking_id.is_(None), *_is_due(now))
-        .order_by(Notification.attempts, Notification.due_at, Notification.id)
+        .where(Notification.booking_id.is_(None), *leases.is_due(Notification, now))
+        .order_by(*leases.in_turn(Notification))
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -232,7 +228,7 @@ def retry_later(letter_id: int, lease: str, error: str) -> bool:
     row = db.session.get(Notification, letter_id, populate_existing=True)
     if row is None:
         return False
-    due_at = clock.now() + BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1]
+    due_at = leases.next_try(row.attempts, clock.now())
     if row.attempts >= MOST_ATTEMPTS or due_at >= _retried_until(row):
         return _fail(letter_id, lease, error)
     return _finish(letter_id, lease, due_at=due_at, last_error=error[:LONGEST_ERROR])
@@ -257,7 +253,8 @@ def failure_of(booking: Booking) -> str | None:
 
 def is_anything_due() -> bool:
     """Is there a letter that somebody could claim now?"""
-    return db.session.scalar(select(Notification.id).where(*_is_due(clock.now())).limit(1)) is not None
+    due = select(Notification.id).where(*leases.is_due(Notification, clock.now()))
+    return db.session.scalar(due.limit(1)) is not None
 
 
 def how_many_wait() -> int:
@@ -289,14 +286,6 @@ def _has_enough(recipient: str, now: datetime) -> bool:
     return False
 
 
-def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Notification.state == "pending",
-        Notification.due_at <= now,
-        (Notification.leased_until.is_(None)) | (Notification.leased_until <= now),
-    )
-
-
 def _may_leave(row: Notification, booking: Booking, now: datetime) -> bool:
     """Is it still true, wanted and in time? If not, it is told in the row why it does not leave (or when it will)."""
     kind = KINDS.get(row.kind)
@@ -320,8 +309,7 @@ def _end(row: Notification, state: str, error: str = "") -> None:
 
 
 def _lease(row: Notification, now: datetime, token: str | None) -> ClaimedLetter:
-    row.attempts += 1
-    row.lease, row.leased_until = secrets.token_hex(16), now + LEASE
+    lease = leases.take(row, now)
     return ClaimedLetter(
         id=row.id,
         kind=row.kind,
@@ -329,8 +317,8 @@ def _lease(row: Notification, now: datetime, token: str | None) -> ClaimedLetter
         recipient=row.recipient,
         locale=row.locale,
         message_id=row.message_id,
-        lease=row.lease,
-        leased_until=row.leased_until,
+        lease=lease,
+        leased_until=now + leases.LEASE,
         token=token,
         service_point_id=row.service_point_id,
         topic=row.topic,
@@ -378,14 +366,7 @@ def _fail(letter_id: int, lease: str, error: str) -> bool:
 
 
 def _finish(letter_id: int, lease: str, **values: object) -> bool:
-    """Fenced: only the present lease may write, and what is sent, failed or cancelled stays so."""
-    finished = db.session.execute(
-        update(Notification)
-        .where(Notification.id == letter_id, Notification.lease == lease, Notification.state == "pending")
-        .values(lease=None, leased_until=None, **values)
-        .returning(Notification.id)
-    )
-    return finished.scalar() is not None
+    return leases.finish(Notification, letter_id, lease, **values)
 
 
 def _write_to_customer(kind: str, booking: Booking, due_at: datetime | None = None) -> None:
