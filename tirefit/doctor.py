@@ -10,7 +10,6 @@ from email.utils import parseaddr
 from typing import Literal
 from urllib.parse import urlsplit
 
-import dkim
 import dns.exception
 import dns.resolver
 from alembic.migration import MigrationContext
@@ -229,6 +228,8 @@ def _dkim(name: str, lookup: Lookup) -> Iterator[Finding]:
             "look", "DKIM", "not signed here. Fine where your mail server signs; else set TIREFIT_DKIM_KEY_FILE"
         )
         return
+    import dkim  # here, as in delivery: few need it
+
     found = [text for text in lookup(at, "TXT") if "p=" in text]
     if not found:
         yield Finding("wrong", "DKIM", f'{at} has no record; publish "v=DKIM1; k=rsa; p=…" with the public key')

@@ -89,7 +89,7 @@ def get_days(query: Found, service_point_id: int) -> Found:
     """Up to 62 days in short: on which there is a time, and which is the first."""
     point = open_station(service_point_id)
     job = job_of(point, query)
-    hours = load_hours(point)
+    hours = load_hours(point, since=query["from_"])
     return {
         "service_point_id": point.id,
         "time_zone": point.time_zone,
@@ -111,7 +111,7 @@ def _about(point: ServicePoint, day: date, job: Job) -> Found:
         "service_point_id": point.id,
         "date": day,
         "time_zone": point.time_zone,
-        "is_working_day": is_working_day(point, load_hours(point), day),
+        "is_working_day": is_working_day(point, load_hours(point, since=day), day),
         "required_minutes": job.minutes,
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import abort, current_app
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit.api import access, schemas
 from tirefit.api.operations import Blueprint, page_of, slice_of
@@ -79,7 +79,9 @@ def list_car_types(query: Found) -> Found:
 
 def open_station(service_point_id: int) -> ServicePoint:
     """A station that takes bookings; for everybody else it does not exist."""
-    found = db.session.get(ServicePoint, service_point_id) if service_point_id <= LARGEST_ID else None
+    with_posts = (joinedload(ServicePoint.posts),)  # which nearly every question about it needs
+    known = service_point_id <= LARGEST_ID
+    found = db.session.get(ServicePoint, service_point_id, options=with_posts) if known else None
     return found if found is not None and found.active else abort(404)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import flask_smorest
@@ -49,8 +50,24 @@ def openapi() -> Response:
 
 
 def document() -> dict[str, Any]:
-    """The whole description, as a plain structure."""
-    return current_app.extensions["tirefit.openapi"]  # type: ignore[no-any-return]
+    """The whole description, as a plain structure. Made when somebody first asks for it."""
+    description: Description = current_app.extensions["tirefit.openapi"]
+    return description.whole()
+
+
+class Description:
+    """Of one app: made once, whoever asks first, and however many ask at once."""
+
+    def __init__(self, api: Any, app: Flask) -> None:
+        self.api, self.app, self.found = api, app, None
+        self.one_at_a_time = Lock()
+
+    def whole(self) -> dict[str, Any]:
+        with self.one_at_a_time:
+            if self.found is None:
+                self.api.describe()
+                self.found = finish(self.api, self.app)
+            return self.found
 
 
 def describe_addresses(api: flask_smorest.Api) -> None:
@@ -61,12 +78,12 @@ def describe_addresses(api: flask_smorest.Api) -> None:
     api.register_converter(Number, lambda _: {"type": "string", "pattern": f"^{Number.regex}$"})
 
 
-def finish(api: flask_smorest.Api, app: Flask) -> None:
+def finish(api: flask_smorest.Api, app: Flask) -> dict[str, Any]:
     """What the declarations do not say by themselves: names of operations, who may, and examples."""
     api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     whole = api.spec.to_dict()
     whole["servers"] = [{"url": app.config["BASE_URL"]}]
-    examples = json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
+    known = examples()
     endpoints = {
         (str(rule), method): rule.endpoint for rule in app.url_map.iter_rules() for method in rule.methods or ()
     }
@@ -78,8 +95,13 @@ def finish(api: flask_smorest.Api, app: Flask) -> None:
             operation["security"] = [{"token": []}]
         if getattr(view, "takes_key", False):
             operation.setdefault("parameters", []).append(KEY_OF_REQUEST)
-        _give_examples(operation, examples.get(operation["operationId"], {}), app.config["BASE_URL"])
-    app.extensions["tirefit.openapi"] = whole
+        _give_examples(operation, known.get(operation["operationId"], {}), app.config["BASE_URL"])
+    return whole
+
+
+def examples() -> dict[str, Any]:
+    """A request and its answer for each operation, as a test has played them."""
+    return json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}  # type: ignore[no-any-return]
 
 
 def operations(whole: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -26,9 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask
-from granian import Granian
-from granian.constants import Interfaces
-from granian.log import LogLevels
 from redis import Redis, RedisError
 
 from tirefit.config import ROOT
@@ -144,6 +141,10 @@ def serve(instance: Path, port: int, redis_url: str | None, prepare: Callable[[]
 
 def serve_pages(port: int) -> None:
     """Be the web server, and do the jobs too where there is no queue. Its workers are forks of this process."""
+    from granian import Granian  # here: no other process of ours has use for it
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
     Granian(
         "app:app_with_jobs",
         factory=True,
@@ -271,7 +272,7 @@ def _do_jobs(app: Flask, stopped: threading.Event) -> None:
     while not stopped.is_set():
         if bell.is_set():
             bell.clear()
-            next_run["drain_letters"] = 0.0
+            next_run["drain_letters"] = next_run["deliver_webhooks"] = 0.0
         for job in periodic.PERIODIC:
             if time.monotonic() >= next_run[job.task]:
                 next_run[job.task] = time.monotonic() + job.every

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import dkim
 import flask_mail
 from flask import current_app
 
@@ -173,6 +172,8 @@ def signed(content: bytes) -> bytes:
     key_file = current_app.config["DKIM_KEY_FILE"]
     if not key_file:
         return content
+    import dkim  # here: most installations let their mail server sign
+
     selector, domain = current_app.config["DKIM_SELECTOR"].encode(), sender_domain().encode()
     key = Path(key_file).read_bytes()
     how = (b"relaxed", b"relaxed")
