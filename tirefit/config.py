@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "API_REQUESTS_PER_MINUTE": 600,  # of one network, or of one token
     "DKIM_KEY_FILE": None,  # a PEM file with the private key; None: the mail server signs, or nobody does
     "DKIM_SELECTOR": "tirefit",
+    "WEBHOOKS_INTERNAL": False,  # webhooks may go to addresses of our own network, and over http: for development
     "MAIL_TIMEOUT": 10,  # seconds; a letter's lease is longer than that
 }
 

@@ -120,6 +120,8 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
                 with writers_queue(db.engine):
                     db.session.connection(execution_options=dict(WRITE))
                     result = func(*args, **kwargs)
+                    if keep := info.get("keep_result"):
+                        keep(result)
                     for hook in info["before_commit"]:
                         hook()
                     db.session.commit()
@@ -160,6 +162,17 @@ def before_commit(hook: Callable[[], None]) -> None:
     hooks = db.session().info["before_commit"]
     if hook not in hooks:
         hooks.append(hook)
+
+
+@contextmanager
+def kept_with_result(keep: Callable[[Any], None]) -> Iterator[None]:
+    """Let the command that is called in this block write down its result, in its own transaction: both or neither."""
+    info = db.session().info
+    info["keep_result"] = keep
+    try:
+        yield
+    finally:
+        del info["keep_result"]
 
 
 def on_commit(hook: Callable[[], None]) -> None:

@@ -301,6 +301,20 @@ class OriginInvalid(Problem):
     status = 422
 
 
+class WebhookUrlInvalid(Problem):
+    """That is no address that can be told of events: https://, a host, no name and password in it."""
+
+    code = "webhook_url_invalid"
+    status = 422
+
+
+class TooManyEndpoints(Problem):
+    """A station has as many webhooks as it may. `facts["most"]` says how many."""
+
+    code = "too_many_endpoints"
+    status = 409
+
+
 class TooManyRequests(Problem):
     """More questions in a minute than one network (or one token) has. `facts["retry_after"]` is in seconds."""
 

@@ -23,7 +23,8 @@ from tirefit.database import command, db
 from tirefit.errors import Busy
 from tirefit.models import ServicePoint
 from tirefit.schedule import changes
-from tirefit.schedule.reservations import block_time, new_token
+from tirefit.schedule.blocks import block_time
+from tirefit.schedule.reservations import new_token
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # says nothing of databases
 

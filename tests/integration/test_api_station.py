@@ -1,15 +1,24 @@
 """The API as a station's own programs use it: posts, hours, the day; and whose token opens what."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from tests.factories import ANNA, booking, car_type, service, sign_in, user
-from tirefit import tokens
+from tirefit import answers, tokens
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.errors import UnknownPerson, UnknownStation
-from tirefit.models import ApiToken, Booking, ServicePost, User, WaitingVisit
+from tirefit.models import (
+    AnsweredRequest,
+    ApiToken,
+    Booking,
+    Reservation,
+    ScheduleTemplate,
+    ServicePost,
+    User,
+    WaitingVisit,
+)
 
 MONDAY = "2026-11-02"
 
@@ -199,6 +208,68 @@ def test_days_ahead_are_opened_once(managers):
     assert managers.post("/schedule/generate", json={"days": 20}).json == {"added": 0}
 
 
+# --- the same request, sent twice
+
+
+def made_of(model) -> int:
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "other", "model"),
+    [
+        ("/posts", {"post_number": 4, "slot_duration": 60}, {"name": "x"}, ServicePost),
+        (
+            "/schedule_templates",
+            {"name": "Осень", "windows": [{"weekday": 1, "opens": "09:00", "closes": "15:00"}]},
+            {"name": "Зима"},
+            ScheduleTemplate,
+        ),
+        (
+            "/blocks",
+            {"post_number": 1, "starts_at": "2026-11-02T15:00:00+02:00", "ends_at": "2026-11-02T16:00:00+02:00"},
+            {"reason": "x"},
+            Reservation,
+        ),
+    ],
+)
+def test_what_a_request_makes_it_makes_once(managers, staffs, path, sent, other, model, at, monkeypatch):
+    key = {"Idempotency-Key": "8d7c1f0e-2f2b-4c79-b0c7"}
+    before = made_of(model)
+    first = managers.post(path, json=sent, headers=key)
+    again = managers.post(path, json=dict(reversed(sent.items())), headers=key)
+
+    assert (first.status_code, again.status_code) == (201, 201) and first.json == again.json
+    assert made_of(model) == before + 1
+    refused = managers.post(path, json=sent | other, headers=key)
+    assert (refused.status_code, refused.json["code"]) == (422, "key_reused")
+    assert managers.post(path, json=sent, headers={"Idempotency-Key": "short"}).status_code == 422
+    # One that was quicker at the very same moment: what it did is found when ours has failed.
+    unseen, find = [None], answers.find
+    monkeypatch.setattr(answers, "find", lambda name: unseen.pop() if unseen else find(name))
+    assert managers.post(path, json=sent, headers=key).json == first.json
+    assert made_of(model) == before + 1
+    if path == "/blocks":  # the same key of somebody else is another key
+        assert staffs.post(path, json=sent, headers=key).json["block_ids"] == []
+    at("2026-11-03 09:01")
+    assert answers.sweep() >= 1
+    assert made_of(AnsweredRequest) == 0
+
+
+def test_an_answer_that_cannot_be_kept_leaves_nothing_behind(managers, station, monkeypatch):
+    def fail(*_args):
+        raise RuntimeError("the power goes")
+
+    monkeypatch.setattr(answers, "keep", fail)
+    with pytest.raises(RuntimeError):
+        managers.post(
+            "/posts",
+            json={"post_number": 4, "slot_duration": 60},
+            headers={"Idempotency-Key": "8d7c1f0e-2f2b-4c79-b0c7"},
+        )
+    assert [post.post_number for post in db.session.scalars(select(ServicePost))] == [1, 2, 3]
+
+
 # --- the day and its bookings
 
 
@@ -209,6 +280,7 @@ def test_the_board_and_the_list_show_a_booking_and_move_it_on(managers, staffs, 
     assert [card["state"] for card in cards if card["booking"] == made.number] == ["booked"]
     assert staffs.get(f"/bookings?from={MONDAY}&to={MONDAY}&status=confirmed").json["total"] == 1
     assert staffs.get("/bookings?from=2026-11-03").json["total"] == 0
+    assert staffs.get(f"/bookings/{made.number}").json == staffs.get("/bookings").json["items"][0]
     assert staffs.get("/bookings").json["items"][0]["customer"] == {"name": "Анна", "phone": None, "email": None}
     assert managers.get("/bookings").json["items"][0]["customer"]["phone"] == ANNA.phone
 

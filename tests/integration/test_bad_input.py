@@ -645,6 +645,8 @@ def addresses_of(app, method: str) -> list[str]:
         "row_id": "1",
         "feed_id": "1",
         "category_id": str(first(ServiceCategory).id),
+        "endpoint_id": "1",
+        "delivery_id": "1",
     }
     addresses = []
     for rule in app.url_map.iter_rules():

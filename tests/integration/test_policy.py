@@ -23,6 +23,8 @@ from tirefit.schedule import changes
 from tirefit.schedule.blocks import block_time
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.web import policy
+from tirefit.webhooks.endpoints import add_endpoint, last_deliveries, send_test
+from tirefit.webhooks.outbox import EVENTS
 
 PEOPLE, MANAGERS = "people of the station", "its managers"
 ADMINS = "admins of the network"
@@ -123,6 +125,7 @@ CLOSED = {
     "api_schedule.generate": TOKENS,
     "api_day.get_board": TOKENS,
     "api_day.list_bookings": TOKENS,
+    "api_day.get_station_booking": TOKENS,
     "api_day.transition": TOKENS,
     "api_day.create_block": TOKENS,
     "api_day.delete_block": TOKENS,
@@ -135,6 +138,13 @@ CLOSED = {
     "programs.save_sites": MANAGERS,
     "programs.make_feed": MANAGERS,
     "programs.revoke_feed": MANAGERS,
+    "webhooks.show": MANAGERS,
+    "webhooks.add": MANAGERS,
+    "webhooks.change": MANAGERS,
+    "webhooks.renew_secret": MANAGERS,
+    "webhooks.send_test": MANAGERS,
+    "webhooks.resend": MANAGERS,
+    "webhooks.remove": MANAGERS,
     "tablets.devices": MANAGERS,
     "tablets.offer": MANAGERS,
     "tablets.disconnect": MANAGERS,
@@ -283,6 +293,11 @@ def waiting(station):
     return let_wait(station.id, [service().id], car_type().id, nonce=new_token()).id
 
 
+def told(endpoint) -> int:
+    send_test(endpoint.id)
+    return last_deliveries(endpoint)[0].id
+
+
 def a_tablet_of(post) -> BayDevice:
     bays.pair(bays.offer_code(post.id), "192.0.2.1")
     return db.session.scalars(select(BayDevice).order_by(BayDevice.id.desc())).first()
@@ -324,6 +339,8 @@ def things(station):
         "token_id": 1,
         "row_id": 1,
         "feed_id": 1,
+        "endpoint_id": (endpoint := add_endpoint(station.id, "https://crm.example", EVENTS, new_token())).id,
+        "delivery_id": told(endpoint),
         "date": date(2026, 11, 2),
         "filename": "tirefit.css",
         "hold": held.token,

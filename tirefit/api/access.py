@@ -61,16 +61,22 @@ def user_id() -> int | None:
     return found.user.id if found else None
 
 
+def idempotency_key() -> str | None:
+    """The key of this request, if it has one. Raises Invalid for one that is too short to be nobody else's."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not A_KEY.fullmatch(key):
+        raise refused_header("Idempotency-Key", "invalid")
+    return key
+
+
 def key_of_request() -> str:
     """The secret that this request's booking (or hold) will have: from its Idempotency-Key, the same every time.
 
     Nobody who does not know our own secret can tell it from the key.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = idempotency_key()
     if key is None:
         return new_token()
-    if not A_KEY.fullmatch(key):
-        raise refused_header("Idempotency-Key", "invalid")
     whole = f"idempotency {request.path} {user_id()} {key}"
     secret = str(current_app.config["SECRET_KEY"])
     digest = hmac.digest(secret.encode(), whole.encode(), "sha256")

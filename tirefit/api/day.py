@@ -12,6 +12,7 @@ from tirefit.accounts import is_at_least
 from tirefit.api import access, load
 from tirefit.api import station_schemas as schemas
 from tirefit.api.bookings import shown
+from tirefit.api.once import made_once
 from tirefit.api.operations import BODY, Blueprint, page_of
 from tirefit.api.posts import MINE
 from tirefit.api.problems import Invalid, refused_field
@@ -21,6 +22,7 @@ from tirefit.booking.durations import calculate_booking_duration
 from tirefit.booking.states import BY_HAND, USER
 from tirefit.errors import SlotTaken
 from tirefit.models import Booking, Reservation, ServicePoint
+from tirefit.schedule.blocks import Blocked as Closed
 from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.windows import day_span
 from tirefit.web.forms import text
@@ -88,6 +90,15 @@ def list_bookings(query: Found, point: ServicePoint) -> Found:
     return counts | {"items": [_booking(each) for each in found]}
 
 
+@bp.route("/bookings/<number:number>")
+@access.staff_of(load.booking)
+@bp.response(200, schemas.StationBooking)
+@bp.refuses(*MINE)
+def get_station_booking(booking: Booking) -> Found:
+    """One of them, by its number: what a webhook names."""
+    return _booking(booking)
+
+
 @bp.route("/bookings/<number:number>/transition", methods=["POST"])
 @access.staff_of(load.booking)
 @bp.arguments(schemas.Transition)
@@ -106,10 +117,11 @@ def transition(sent: Found, booking: Booking) -> Found:
 
 @bp.route("/blocks", methods=["POST"])
 @access.staff_of(load.point)
+@access.takes_key
 @bp.arguments(schemas.NewBlock)
 @bp.response(201, schemas.Blocked)
-@bp.refuses(*MINE, *BODY)
-def create_block(sent: Found, point: ServicePoint) -> Found:
+@bp.refuses(*MINE, *BODY, "key_reused")
+def create_block(sent: Found, point: ServicePoint) -> Any:
     """Close what is free of a post's time. Nothing is cancelled: what stands in the way is listed."""
     start, end = sent["starts_at"], sent["ends_at"]
     post = next((post for post in point.posts if post.post_number == sent["post_number"]), None)
@@ -117,14 +129,18 @@ def create_block(sent: Found, point: ServicePoint) -> Found:
         raise refused_field("post_number", "invalid")
     if not start < end <= start + LONGEST_BLOCK:
         raise refused_field("ends_at", "out_of_range")
-    done = block_time(point.id, post.id, start, end, reason=sent["reason"])
-    return {
-        "block_ids": list(done.reservation_ids),
-        "in_the_way": [
-            {"kind": each.kind, "starts_at": iso(point, each.starts_at), "ends_at": iso(point, each.ends_at)}
-            for each in done.in_the_way
-        ],
-    }
+    post_id = post.id
+
+    def shown(done: Closed) -> Found:
+        return {
+            "block_ids": list(done.reservation_ids),
+            "in_the_way": [
+                {"kind": each.kind, "starts_at": iso(point, each.starts_at), "ends_at": iso(point, each.ends_at)}
+                for each in done.in_the_way
+            ],
+        }
+
+    return made_once(lambda: block_time(point.id, post_id, start, end, reason=sent["reason"]), shown, schemas.Blocked)
 
 
 @bp.route("/blocks/<int:block_id>", methods=["DELETE"])

@@ -1,8 +1,10 @@
 """The API's page for people: the same description that programs read, in the house layout, without a script."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, current_app
 
@@ -11,6 +13,7 @@ from tirefit.api import problems, spec
 from tirefit.api.operations import STATUSES
 from tirefit.web import pages, policy
 from tirefit.web.pages import Answer
+from tirefit.webhooks.outbox import EVENTS
 
 bp = Blueprint("api_docs", __name__)
 
@@ -24,7 +27,12 @@ def show() -> Answer:
         part = operation["tags"][0].removeprefix("api_")
         parts.setdefault(part, []).append(_operation(whole, path, method, operation))
     return pages.show(
-        "api/docs.html", None, parts=parts, codes=sorted(_meanings().items()), base=current_app.config["BASE_URL"]
+        "api/docs.html",
+        None,
+        parts=parts,
+        codes=sorted(_meanings().items()),
+        events=EVENTS,
+        base=current_app.config["BASE_URL"],
     )
 
 
@@ -47,10 +55,28 @@ def _operation(whole: dict[str, Any], path: str, method: str, operation: dict[st
         "is_closed": "security" in operation,
         "parameters": operation.get("parameters", []),
         "fields": _fields(whole, body["schema"]) if body else [],
-        "request": _pretty(body["example"]) if "example" in body else "",
+        "command": _command(whole, path, method, operation, body.get("example")),
         "answers": answers,
         "refusals": refusals,
     }
+
+
+def _command(whole: dict[str, Any], path: str, method: str, operation: dict[str, Any], body: Any) -> str:
+    """What to paste into a terminal to try it. Secrets stand as $TOKEN and are the reader's own."""
+    query = {}
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
+        elif "example" in parameter:
+            query[parameter["name"]] = parameter["example"]
+    address = whole["servers"][0]["url"] + path + (f"?{urlencode(query, safe=',:')}" if query else "")
+    words = ["curl", *(["-X", method.upper()] if method != "get" else []), shlex.quote(address)]
+    lines = [" ".join(words)]
+    if "security" in operation:
+        lines.append('-H "Authorization: Bearer $TOKEN"')
+    if body is not None:
+        lines += ['-H "Content-Type: application/json"', f"-d {shlex.quote(_pretty(body))}"]
+    return " \\\n  ".join(lines)
 
 
 def _fields(whole: dict[str, Any], schema: Mapping[str, Any], before: str = "") -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tirefit.api import access, load
 from tirefit.api import station_schemas as schemas
+from tirefit.api.once import made_once
 from tirefit.api.operations import BODY, Blueprint, slice_of
 from tirefit.api.schemas import Page
 from tirefit.api.times import iso
@@ -23,7 +24,8 @@ bp = Blueprint(
 )
 
 Found = dict[str, Any]
-MINE = ("unauthorized", "forbidden", "not_found")
+MINE = ("unauthorized", "not_found")  # whoever has a role at the station
+MANAGED = (*MINE, "forbidden")  # its managers
 
 
 @bp.route("")
@@ -39,11 +41,12 @@ def list_posts(query: Found, point: ServicePoint) -> Found:
 
 @bp.route("", methods=["POST"])
 @access.manager_of(load.point)
+@access.takes_key
 @bp.arguments(schemas.DryRun, location="query")
 @bp.arguments(schemas.NewPost)
 @bp.response(201, schemas.PostChanged)
 @bp.alt_response(200, schema=schemas.PostChanged, description="What it would do (`dry_run=true`).", success=True)
-@bp.refuses(*MINE, *BODY, "slot_duration_out_of_range", "post_number_taken")
+@bp.refuses(*MANAGED, *BODY, "slot_duration_out_of_range", "post_number_taken", "key_reused")
 def create_post(query: Found, sent: Found, point: ServicePoint) -> Any:
     """Add a post, and open its time for booking."""
     if query["dry_run"] == "true":
@@ -51,10 +54,15 @@ def create_post(query: Found, sent: Found, point: ServicePoint) -> Any:
         require_free_number(point.id, sent["post_number"])
         post = sent | {"car_type_ids": [], "service_ids": [], "largest_wheel": None}
         return {"post": post, "schedule_change": shown_change(point, change, applied=False)}, 200
-    made = changes.create_post(point.id, **sent, user_id=access.user_id())
-    whole = changes.preview_post_schedule(made, slot_duration=made.slot_duration, active=made.active)
-    change = Difference(whole.first_day, whole.last_day, (), whole.kept, (), (), ())
-    return {"post": state_of_post(made), "schedule_change": shown_change(point, change, applied=True)}
+
+    def shown(made: ServicePost) -> Found:
+        whole = changes.preview_post_schedule(made, slot_duration=made.slot_duration, active=made.active)
+        change = Difference(whole.first_day, whole.last_day, (), whole.kept, (), (), ())
+        return {"post": state_of_post(made), "schedule_change": shown_change(point, change, applied=True)}
+
+    return made_once(
+        lambda: changes.create_post(point.id, **sent, user_id=access.user_id()), shown, schemas.PostChanged
+    )
 
 
 @bp.route("/<int:post_number>")
@@ -71,7 +79,7 @@ def get_post(post: ServicePost) -> Found:
 @bp.arguments(schemas.DryRun, location="query")
 @bp.arguments(schemas.PostChange)
 @bp.response(200, schemas.PostChanged)
-@bp.refuses(*MINE, *BODY, "slot_duration_out_of_range", "post_number_taken", "post_has_bookings", "schedule_changed")
+@bp.refuses(*MANAGED, *BODY, "slot_duration_out_of_range", "post_number_taken", "post_has_bookings", "schedule_changed")
 def update_post(query: Found, sent: Found, post: ServicePost) -> Found:
     """Change a post. Its offer is cut again around what is reserved; nothing reserved is moved or lost."""
     return _changed(query, sent, post)
@@ -81,7 +89,7 @@ def update_post(query: Found, sent: Found, post: ServicePost) -> Found:
 @access.manager_of(load.post)
 @bp.arguments(schemas.DryRun, location="query")
 @bp.response(200, schemas.PostChanged)
-@bp.refuses(*MINE, "invalid", "post_has_bookings", "schedule_changed")
+@bp.refuses(*MANAGED, "invalid", "post_has_bookings", "schedule_changed")
 def delete_post(query: Found, post: ServicePost) -> Found:
     """Switch a post off. What it was stays in the books, so it stays in the list, and can be switched on again."""
     return _changed(query, {"active": False}, post)

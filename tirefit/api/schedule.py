@@ -8,13 +8,15 @@ from sqlalchemy import select
 
 from tirefit.api import access, load
 from tirefit.api import station_schemas as schemas
+from tirefit.api.once import made_once
 from tirefit.api.operations import BODY, Blueprint, page_of
-from tirefit.api.posts import MINE, shown_change
+from tirefit.api.posts import MANAGED, MINE, shown_change
 from tirefit.api.schemas import Page
 from tirefit.database import db
 from tirefit.models import ScheduleException, ScheduleTemplate, ServicePoint
 from tirefit.schedule import changes
 from tirefit.schedule.rolling import generate_rolling_schedule
+from tirefit.schedule.slots import Difference
 
 bp = Blueprint("schedule", __name__, url_prefix="/service_points/<int:service_point_id>", description="Hours.")
 
@@ -35,15 +37,26 @@ def list_templates(query: Found, point: ServicePoint) -> Found:
 
 @bp.route("/schedule_templates", methods=["POST"])
 @access.manager_of(load.point)
+@access.takes_key
 @bp.arguments(schemas.DryRun, location="query")
 @bp.arguments(schemas.NewTemplate)
 @bp.response(201, schemas.TemplateChanged)
 @bp.alt_response(200, schema=schemas.TemplateChanged, description="What it would do (`dry_run=true`).", success=True)
-@bp.refuses(*MINE, *BODY, "windows_invalid", "schedule_changed")
+@bp.refuses(*MANAGED, *BODY, "windows_invalid", "schedule_changed", "key_reused")
 def create_template(query: Found, sent: Found, point: ServicePoint) -> Any:
     """Add a week, or with dates a season that lies over it."""
-    answer = _save_template(query, sent, point, None)
-    return (answer, 200) if query["dry_run"] == "true" else answer
+    if query["dry_run"] == "true":
+        return _save_template(query, sent, point, None), 200
+
+    def shown(change: Difference) -> Found:
+        newest = select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)
+        made = db.session.scalars(newest.order_by(ScheduleTemplate.id.desc()).limit(1)).one()
+        return {
+            "schedule_template": _template(point, made),
+            "schedule_change": shown_change(point, change, applied=True),
+        }
+
+    return made_once(lambda: _apply_template(query, sent, point, None), shown, schemas.TemplateChanged)
 
 
 @bp.route("/schedule_templates/<int:template_id>")
@@ -60,7 +73,7 @@ def get_template(template: ScheduleTemplate) -> Found:
 @bp.arguments(schemas.DryRun, location="query")
 @bp.arguments(schemas.NewTemplate)
 @bp.response(200, schemas.TemplateChanged)
-@bp.refuses(*MINE, *BODY, "windows_invalid", "schedule_changed")
+@bp.refuses(*MANAGED, *BODY, "windows_invalid", "schedule_changed")
 def replace_template(query: Found, sent: Found, template: ScheduleTemplate) -> Found:
     """Make a week or season what is sent. Bookings outside the new hours stay, and are listed."""
     return _save_template(query, sent, _point_of(template), template.id)
@@ -69,7 +82,7 @@ def replace_template(query: Found, sent: Found, template: ScheduleTemplate) -> F
 @bp.route("/schedule_templates/<int:template_id>", methods=["DELETE"])
 @access.manager_of(load.template)
 @bp.response(200, schemas.TemplateChanged)
-@bp.refuses(*MINE)
+@bp.refuses(*MANAGED)
 def delete_template(template: ScheduleTemplate) -> Found:
     """Take a week or season away; what lies under it holds again."""
     point = _point_of(template)
@@ -105,7 +118,7 @@ def get_exception(query: Found, point: ServicePoint, date: date) -> Found:
 @bp.arguments(schemas.OfPost, location="query")
 @bp.arguments(schemas.DayException)
 @bp.response(200, schemas.ScheduleChange)
-@bp.refuses(*MINE, *BODY, "windows_invalid", "schedule_changed")
+@bp.refuses(*MANAGED, *BODY, "windows_invalid", "schedule_changed")
 def put_exception(query: Found, sent: Found, point: ServicePoint, date: date) -> Found:
     """Close a day, or open it at other hours. What is reserved then stays, and is listed."""
     post_id = _post_id(point, query.get("post_number"))
@@ -127,7 +140,7 @@ def put_exception(query: Found, sent: Found, point: ServicePoint, date: date) ->
 @access.manager_of(load.point)
 @bp.arguments(schemas.OfPost, location="query")
 @bp.response(200, schemas.ScheduleChange)
-@bp.refuses(*MINE, "invalid", "schedule_changed")
+@bp.refuses(*MANAGED, "invalid", "schedule_changed")
 def delete_exception(query: Found, point: ServicePoint, date: date) -> Found:
     """Let the day be as its weekday again."""
     post_id = _post_id(point, query.get("post_number"))
@@ -145,7 +158,7 @@ def delete_exception(query: Found, point: ServicePoint, date: date) -> Found:
 @access.manager_of(load.point)
 @bp.arguments(schemas.Generation)
 @bp.response(200, schemas.Generated)
-@bp.refuses(*MINE, *BODY)
+@bp.refuses(*MANAGED, *BODY)
 def generate(sent: Found, point: ServicePoint) -> Found:
     """Open the days ahead, as the nightly job does. Twice does nothing twice."""
     return {"added": generate_rolling_schedule(point.id, days=sent.get("days"), again=True)}
@@ -162,15 +175,23 @@ def _wall(minute: int) -> str:
 
 
 def _save_template(query: Found, sent: Found, point: ServicePoint, template_id: int | None) -> Found:
-    windows = [(each["weekday"], minutes(each["opens"]), minutes(each["closes"])) for each in sent["windows"]]
-    about = {name: sent[name] for name in ("valid_from", "valid_until", "priority")}
-    about["post_id"] = _post_id(point, sent["post_number"])
+    before = db.session.get(ScheduleTemplate, template_id) if template_id else None
     if query["dry_run"] == "true":
+        windows, about = _week_of(sent, point)
         change = changes.preview_template(point, windows, template_id, **about)
-        before = db.session.get(ScheduleTemplate, template_id) if template_id else None
         shown = _template(point, before) if before else None
         return {"schedule_template": shown, "schedule_change": shown_change(point, change, applied=False)}
-    change = changes.save_template(
+    change = _apply_template(query, sent, point, template_id)
+    saved = db.session.get_one(ScheduleTemplate, template_id, populate_existing=True)
+    return {
+        "schedule_template": _template(point, saved),
+        "schedule_change": shown_change(point, change, applied=True),
+    }
+
+
+def _apply_template(query: Found, sent: Found, point: ServicePoint, template_id: int | None) -> Difference:
+    windows, about = _week_of(sent, point)
+    return changes.save_template(
         *(point.id, windows),
         name=sent["name"],
         template_id=template_id,
@@ -178,16 +199,12 @@ def _save_template(query: Found, sent: Found, point: ServicePoint, template_id: 
         expected=query.get("expected"),
         **about,
     )
-    mine = select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)
-    if template_id is not None:
-        mine = mine.where(ScheduleTemplate.id == template_id)
-    saved = db.session.scalars(
-        mine.order_by(ScheduleTemplate.id.desc()).limit(1).execution_options(populate_existing=True)
-    ).one()
-    return {
-        "schedule_template": _template(point, saved),
-        "schedule_change": shown_change(point, change, applied=True),
-    }
+
+
+def _week_of(sent: Found, point: ServicePoint) -> tuple[list[tuple[int, int, int]], Found]:
+    windows = [(each["weekday"], minutes(each["opens"]), minutes(each["closes"])) for each in sent["windows"]]
+    about = {name: sent[name] for name in ("valid_from", "valid_until", "priority")}
+    return windows, about | {"post_id": _post_id(point, sent["post_number"])}
 
 
 def _template(point: ServicePoint, template: ScheduleTemplate) -> Found:

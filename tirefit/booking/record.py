@@ -12,6 +12,7 @@ from tirefit.database import db
 from tirefit.errors import BookingChanged
 from tirefit.models import Booking, BookingEvent, ServicePoint, ServicePost
 from tirefit.schedule import reservations, rolling
+from tirefit.webhooks import outbox as webhooks
 
 
 def load_for_change(booking_id: int, *, all_posts: bool = False) -> Booking:
@@ -41,7 +42,7 @@ def require_version(booking: Booking, seen: int | None) -> None:
 def record(
     booking: Booking, event: str, *, before: Mapping[str, Any], actor: str, user_id: int | None = None
 ) -> BookingEvent:
-    """Leave the trace of a change: who, when, what, before and after. Same transaction, same fate.
+    """Leave the trace of a change: who, when, what, before and after; webhooks are told. Same transaction, same fate.
 
     `before` holds the columns that have changed. Each change is a new version; one that is news to the customer also
     voids the letters about the version before.
@@ -49,6 +50,7 @@ def record(
     booking.version += 1
     revisions.touch(booking.service_point_id)
     booking.revision += event in NEWS
+    webhooks.write(booking, event)
     after = {name: getattr(booking, name) for name in before}
     return note(booking, event, before=before, after=after, actor=actor, user_id=user_id)
 

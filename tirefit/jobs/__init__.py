@@ -20,8 +20,10 @@ from rq.serializers import JSONSerializer
 
 from tirefit.database import db
 from tirefit.notifications import outbox
+from tirefit.webhooks.outbox import deliveries_written
 
-LETTERS, TICKS = "letters", "ticks"  # a worker looks after letters first
+LETTERS, TICKS, WEBHOOKS = "letters", "ticks", "webhooks"
+QUEUES = (LETTERS, TICKS, WEBHOOKS)  # the order in which a worker looks after them
 ENOUGH_WAITING = 2  # one that may have looked just before our letter was written, and one that surely looks after
 JOB_TIMEOUT = 3600  # seconds; a backlog of letters may take a while
 DAY = 24 * 3600
@@ -42,19 +44,21 @@ def init_app(app: Flask) -> None:
     url = app.config["REDIS_URL"]
     app.extensions["tirefit-doorbell"] = queue(LETTERS, Redis.from_url(url, **IMPATIENT)) if url else None
     outbox.letters_written.connect(_letters_written)
+    deliveries_written.connect(_deliveries_written)
 
 
-def ring() -> None:
-    """Ask for the due letters to be sent now. Never fails, and keeps nobody waiting for more than 0.3 s."""
+def ring(task: str = "drain_letters", of: str = LETTERS) -> None:
+    """Ask for what is due to be sent now. Never fails, and keeps nobody waiting for more than 0.3 s."""
     doorbell: rq.Queue | None = current_app.extensions["tirefit-doorbell"]
     if doorbell is None:
         bell.set()
         return
     try:
-        if doorbell.count < ENOUGH_WAITING:
-            doorbell.enqueue("tirefit.jobs.tasks.drain_letters", result_ttl=0, failure_ttl=DAY)
+        mine = doorbell if of == LETTERS else queue(of, doorbell.connection)
+        if mine.count < ENOUGH_WAITING:
+            mine.enqueue(f"tirefit.jobs.tasks.{task}", result_ttl=0, failure_ttl=DAY)
     except Exception as error:  # the change is committed: whatever the queue does, the caller has succeeded
-        log.warning("the queue was not reached (%s); letters wait for the next minute", type(error).__name__)
+        log.warning("the queue was not reached (%s); %s waits for the next minute", type(error).__name__, of)
 
 
 def queue_state() -> str:
@@ -71,7 +75,7 @@ def queue_state() -> str:
 def work(redis_url: str) -> None:
     """Be a worker until asked to stop. Each job runs in a fork: one that dies takes nothing with it."""
     worker = rq.Worker(
-        [queue(name, Redis.from_url(redis_url)) for name in (LETTERS, TICKS)],
+        [queue(name, Redis.from_url(redis_url)) for name in QUEUES],
         serializer=JSONSerializer,
         worker_ttl=25,  # with the next line: what a killed worker left behind is noticed after 93 s instead of 405
         maintenance_interval=10,
@@ -88,3 +92,7 @@ def queue(name: str, redis: Redis) -> rq.Queue:
 
 def _letters_written(_: object) -> None:
     ring()
+
+
+def _deliveries_written(_: object) -> None:
+    ring("deliver_webhooks", WEBHOOKS)

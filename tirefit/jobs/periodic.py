@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tirefit import clock
-from tirefit.jobs import JOB_TIMEOUT, LETTERS, TICKS
+from tirefit.jobs import JOB_TIMEOUT, LETTERS, TICKS, WEBHOOKS
 
 ROUND = 5  # seconds between two looks at the list
 PREFIX = "periodic-"
@@ -40,6 +40,7 @@ class Periodic:
 
 PERIODIC = (
     Periodic("drain_letters", every=60, queue=LETTERS),
+    Periodic("deliver_webhooks", every=60, queue=WEBHOOKS),
     Periodic("booking_reminders", every=60),
     Periodic("daily_summaries", every=900),
     Periodic("look_after_ourselves", every=300),

@@ -12,7 +12,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from tirefit.jobs import LETTERS, TICKS, queue
+from tirefit.jobs import QUEUES, queue
 from tirefit.jobs.periodic import PERIODIC, Periodic
 
 MOST_SHOWN = 50
@@ -56,7 +56,7 @@ def overview() -> Overview | None:
     if redis is None:
         return None
     try:
-        lines = [_line(queue(name, redis)) for name in (LETTERS, TICKS)]
+        lines = [_line(queue(name, redis)) for name in QUEUES]
         return Overview(lines, workers=rq.Worker.count(connection=redis))
     except RedisError as error:
         raise QueueAway(str(error)) from error
@@ -77,7 +77,7 @@ def _with_failed(job_id: str, do: Callable[[FailedJobRegistry, Job], object]) ->
     if redis is None:
         return False
     try:
-        for name in (LETTERS, TICKS):
+        for name in QUEUES:
             registry = FailedJobRegistry(queue=queue(name, redis))
             if job_id in registry.get_job_ids():
                 do(registry, Job.fetch(job_id, connection=redis, serializer=JSONSerializer))

@@ -1,6 +1,7 @@
 """The tasks themselves: thin shells round the domain. Each may run late, twice, or beside itself."""
 
 import logging
+import time
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
@@ -8,14 +9,18 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, current_app, has_app_context
 from flask_mail import BadHeaderError
 
-from tirefit import paper
+from tirefit import answers, jobs, paper
 from tirefit.booking import privacy
 from tirefit.notifications import alerts, delivery, letters, outbox, reminders, summaries
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule import reservations, rolling
+from tirefit.webhooks import delivery as delivery_of_webhooks
+from tirefit.webhooks import outbox as webhooks
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+A_ROUND_OF_WEBHOOKS = 30.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +62,31 @@ def drain_letters() -> int:
 
 
 @task
+def deliver_webhooks() -> int:
+    """Tell programs elsewhere what is due. Several of these at once share the work; → how many were told.
+
+    An address that does not take one thing is asked nothing else in this round. A round is short, so that letters never
+    wait long behind slow addresses; what is left goes into the next one, at once.
+    """
+    told, failing = 0, set[int]()
+    deadline = time.monotonic() + A_ROUND_OF_WEBHOOKS
+    while time.monotonic() < deadline:
+        claimed = webhooks.claim(failing)
+        if claimed is None:
+            break
+        outcome = delivery_of_webhooks.deliver(claimed)
+        if outcome.is_taken:
+            told += webhooks.mark_delivered(claimed.id, claimed.lease, outcome.status or 0)
+        else:
+            failing.add(claimed.endpoint_id)
+            webhooks.retry_later(claimed.id, claimed.lease, outcome.words, outcome.status)
+            log.warning("A webhook was not taken (%s); see delivery %s", outcome.status or "no answer", claimed.id)
+    else:
+        jobs.ring("deliver_webhooks", jobs.WEBHOOKS)
+    return told
+
+
+@task
 def booking_reminders() -> int:
     """Write the reminders and the thanks that have come due, and send them."""
     return reminders.write_what_is_due()
@@ -91,7 +121,9 @@ def rolling_schedule_generator() -> int:
 
 @task
 def forget_old_customers() -> int:
-    """Remove from old visits whose they were."""
+    """Remove from old visits whose they were; and what nobody asks about any more."""
+    webhooks.sweep()
+    answers.sweep()
     return privacy.forget_old(current_app.config["RETENTION_DAYS"])
 
 

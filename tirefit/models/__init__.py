@@ -15,7 +15,17 @@ from tirefit.models.bookings import (
 )
 from tirefit.models.imports import ImportedRow
 from tirefit.models.letters import LetterStop, Notification
-from tirefit.models.people import ApiToken, Attempt, Invitation, LoginAttempt, PersonLink, User, UserRole, UserSession
+from tirefit.models.people import (
+    AnsweredRequest,
+    ApiToken,
+    Attempt,
+    Invitation,
+    LoginAttempt,
+    PersonLink,
+    User,
+    UserRole,
+    UserSession,
+)
 from tirefit.models.schedule import (
     OVERLAP_GUARD,
     ExceptionWindow,
@@ -45,6 +55,7 @@ from tirefit.models.stations import (
     ServicePoint,
     ServicePost,
 )
+from tirefit.models.webhooks import WebhookDelivery, WebhookEndpoint
 from tirefit.models.words import BookingWord
 
 __all__ = [
@@ -53,6 +64,7 @@ __all__ = [
     "PROBLEMS",
     "SOURCES",
     "STATUSES",
+    "AnsweredRequest",
     "ApiToken",
     "Attempt",
     "AuditEntry",
@@ -92,6 +104,8 @@ __all__ = [
     "UserRole",
     "UserSession",
     "WaitingVisit",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WheelSurcharge",
     "overlap_guard_is_there",
 ]

@@ -1,8 +1,9 @@
 """People of the stations. Customers need no account."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from tirefit.database import Base
@@ -114,6 +115,18 @@ class Attempt(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     subject: Mapped[str]  # sha256 of the network or the address
+    at: Mapped[datetime]
+
+
+class AnsweredRequest(Base):
+    """What a request with an `Idempotency-Key` was answered: the same one again gets the same, and changes nothing."""
+
+    __tablename__ = "answered_requests"
+    __table_args__ = (Index("ix_answered_requests_at", "at"),)  # the old ones are swept away
+
+    name_hash: Mapped[str] = mapped_column(primary_key=True)  # of who asked, where, and with which key
+    request_hash: Mapped[str]  # of what was asked
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime]
 
 

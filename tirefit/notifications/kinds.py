@@ -74,6 +74,6 @@ KINDS = {
     "booking_cancelled_by_customer": Kind(to_customer=False, statuses=STATUSES),
 }
 TO_PEOPLE = ("invitation", "password_reset")  # each carries a link that opens once
-OF_NO_BOOKING = ("daily_summary", "system_alert", *TO_PEOPLE)
+OF_NO_BOOKING = ("daily_summary", "webhook_off", "system_alert", *TO_PEOPLE)
 RESET_LASTS = timedelta(hours=1)  # from when the letter leaves
 USEFUL_FOR = A_DAY  # those of no booking

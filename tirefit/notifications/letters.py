@@ -42,6 +42,8 @@ def compose(letter: ClaimedLetter) -> Message:
             return _message(letter, _facts_of_day(letter))
         if letter.kind in TO_PEOPLE:
             return _message(letter, _facts_for_person(letter))
+        if letter.kind == "webhook_off":
+            return _message(letter, _facts_of_webhook(letter))
         return _message(letter, {"station": None, "cause": letter.facts or {}, "links": _own_links()})
 
 
@@ -150,6 +152,12 @@ def _facts_for_person(letter: ClaimedLetter) -> dict[str, Any]:
         "by": by.name if by else "",
         "links": {"open": f"{current_app.config['BASE_URL']}/{page}/{letter.token}"},
     }
+
+
+def _facts_of_webhook(letter: ClaimedLetter) -> dict[str, Any]:
+    station = db.session.get_one(ServicePoint, letter.service_point_id)
+    settings = f"{current_app.config['BASE_URL']}/manage/{station.slug}/api/webhooks"
+    return {"station": station, "links": {"webhooks": settings}, "url": (letter.facts or {}).get("url", "")}
 
 
 def _own_links() -> dict[str, str]:

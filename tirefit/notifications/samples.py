@@ -22,7 +22,7 @@ NAMES = {"ru": "Анна", "uk": "Ганна", "en": "Anna"}
 NO_TOKEN = "A" * 22
 TWO_O_CLOCK = 14 * 60
 STATUS = {"booking_completed": "completed", "booking_cancelled": "cancelled_by_station"}
-ALARM = {"cause": "letters", "count": 12, "minutes": 34}
+FACTS = {"cause": "letters", "count": 12, "minutes": 34, "url": "https://example.com/webhooks"}
 
 
 def compose(kind: str, point: ServicePoint, locale: str, recipient: str) -> Message:
@@ -41,7 +41,7 @@ def compose(kind: str, point: ServicePoint, locale: str, recipient: str) -> Mess
         token=NO_TOKEN,
         service_point_id=point.id,
         topic=f"{point.slug} {tomorrow}",
-        facts=ALARM if kind == "system_alert" else None,
+        facts=FACTS,
     )
     if kind in OF_NO_BOOKING:
         return letters.compose(letter)

@@ -41,6 +41,7 @@ from tirefit.web import (
     settings,
     staff,
     ticket,
+    webhooks,
 )
 
 FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")  # "": an empty one
@@ -132,6 +133,7 @@ def init_app(app: Flask) -> None:
         app.register_blueprint(audience.bp)
     app.register_blueprint(bay.tablets)
     app.register_blueprint(programs.bp)
+    app.register_blueprint(webhooks.bp)
     app.register_blueprint(feed.bp)
     app.register_blueprint(moved_in.bp)
     app.register_blueprint(embed.bp)

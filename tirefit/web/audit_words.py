@@ -27,6 +27,7 @@ KINDS = {
     "letter": _l("Письма"),
     "feed": _l("Календари"),
     "export": _l("Выгрузки в файл"),
+    "webhook": _l("Вебхуки"),
     "import": _l("Из прежней системы"),
 }
 
@@ -96,6 +97,11 @@ EVENTS = {
     "import_settled": _l("договорились о записи %(thing)s из прежней системы"),
     "feed_made": _l("сделан адрес календаря"),
     "feed_revoked": _l("календарь отключён"),
+    "webhook_added": _l("вебхук %(thing)s добавлен"),
+    "webhook_changed": _l("вебхук %(thing)s изменён"),
+    "webhook_secret_renewed": _l("новый секрет вебхука %(thing)s"),
+    "webhook_removed": _l("вебхук %(thing)s удалён"),
+    "webhook_given_up": _l("вебхук %(thing)s выключен: он не отвечает"),
     "token_made": _l("токен «%(thing)s» сделан"),
     "token_revoked": _l("токен «%(thing)s» отозван"),
     "bookings_exported": _l("записи сохранены в файл: %(thing)s"),
@@ -128,6 +134,8 @@ PARTS = {
     "position": _l("место в списке"),
     "next_slot_duration": _l("длительность слота потом"),
     "next_from": _l("с какого дня"),
+    "url": _l("адрес"),
+    "events": _l("события"),
     "description": _l("что обслуживает"),
     "active": _l("принимает запись"),
     "largest_wheel": _l("колёса до, дюймов"),

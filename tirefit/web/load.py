@@ -15,6 +15,8 @@ from tirefit.models import (
     ScheduleTemplate,
     ServicePoint,
     ServicePost,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from tirefit.web import policy
 
@@ -65,6 +67,18 @@ def letter(point: ServicePoint, letter_id: int) -> Notification | None:
     """A letter of a station."""
     found = db.session.get(Notification, letter_id) if letter_id <= LARGEST_ID else None
     return found if found and found.service_point_id == point.id else None
+
+
+def webhook(point: ServicePoint, endpoint_id: int) -> WebhookEndpoint | None:
+    """A webhook of a station."""
+    found = db.session.get(WebhookEndpoint, endpoint_id) if endpoint_id <= LARGEST_ID else None
+    return found if found and found.service_point_id == point.id else None
+
+
+def delivery(endpoint: WebhookEndpoint, delivery_id: int) -> WebhookDelivery | None:
+    """What a webhook was told."""
+    found = db.session.get(WebhookDelivery, delivery_id) if delivery_id <= LARGEST_ID else None
+    return found if found and found.webhook_endpoint_id == endpoint.id else None
 
 
 def device(device_id: int) -> BayDevice | None:
