@@ -48,9 +48,7 @@ def measure(scale: Scale, rounds: int) -> Requests:
         whole.append(milliseconds(lambda address=address: _ask(client, address)))
         empty.append(milliseconds(lambda: _ask(client, EMPTY)))
         questions.append(
-            milliseconds(
-                lambda point=point, day=day: (availability.days(point, day, 1, MINUTES), db.session.commit())
-            )
+            milliseconds(lambda point=point, day=day: (availability.days(point, day, 1, MINUTES), db.session.commit()))
         )
     whole, empty, questions = whole[10:], empty[10:], questions[10:]  # the first ones of a process load things
     ratio = statistics.median(w / (e + q) for w, e, q in zip(whole, empty, questions, strict=True))

@@ -35,7 +35,8 @@ def get_day(query: Found, service_point_id: int, date: date) -> Found:
     point = open_station(service_point_id)
     job = job_of(point, query)
     found = availability.days(point, date, 1, *job)[0]
-    return _about(point, date, job) | {"times": [time_of(point, time) for time in found.times]}
+    times = [time_of(point, time) for time in found.times]
+    return _about(point, date, job, has_time=bool(times)) | {"times": times}
 
 
 @bp.route("/availability/<day:date>/by_posts")
@@ -50,7 +51,7 @@ def get_day_by_posts(query: Found, service_point_id: int, date: date) -> Found:
     posts = {post.id: post for post in point.posts if post.active}
     found = [each for each in reasons.by_posts(point, date, *job) if each.service_post_id in posts]
     starts = Counter(run.starts_at for run in availability.find_available_slots_for_duration(point, date, date, *job))
-    return _about(point, date, job) | {
+    return _about(point, date, job, has_time=bool(starts)) | {
         "posts": [_post_day(point, posts[each.service_post_id], each) for each in found],
         "times": [
             {
@@ -76,8 +77,8 @@ def get_day_of_post(query: Found, service_point_id: int, post_number: int, date:
     if post is None:
         abort(404)
     mine = next(each for each in reasons.by_posts(point, date, *job) if each.service_post_id == post.id)
-    about = _about(point, date, job)
-    return about | _post_day(point, post, mine)
+    has_time = any(slot.status == "free" for slot in mine.slots)
+    return _about(point, date, job, has_time=has_time) | _post_day(point, post, mine)
 
 
 @bp.route("/availability")
@@ -97,7 +98,7 @@ def get_days(query: Found, service_point_id: int) -> Found:
         "days": [
             {
                 "date": day.date,
-                "is_working_day": is_working_day(point, hours, day.date),
+                "is_working_day": bool(day.times) or is_working_day(point, hours, day.date),
                 "available_starts": len(day.times),
                 "first_available": iso(point, day.times[0].starts_at if day.times else None),
             }
@@ -106,12 +107,13 @@ def get_days(query: Found, service_point_id: int) -> Found:
     }
 
 
-def _about(point: ServicePoint, day: date, job: Job) -> Found:
+def _about(point: ServicePoint, day: date, job: Job, *, has_time: bool) -> Found:
+    """A day on which something is free is one of work: also when it is what is left of the night before."""
     return {
         "service_point_id": point.id,
         "date": day,
         "time_zone": point.time_zone,
-        "is_working_day": is_working_day(point, load_hours(point, since=day), day),
+        "is_working_day": has_time or is_working_day(point, load_hours(point, since=day), day),
         "required_minutes": job.minutes,
     }
 

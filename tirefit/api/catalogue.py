@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import abort, current_app
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from tirefit.api import access, schemas
@@ -16,6 +16,9 @@ from tirefit.web.load import LARGEST_ID
 bp = Blueprint("catalogue", __name__, description="Stations, services, cars.")
 
 Found = dict[str, Any]
+STATION = (  # with its posts, which nearly every question about it needs
+    select(ServicePoint).where(ServicePoint.id == bindparam("id")).options(joinedload(ServicePoint.posts))
+)
 
 
 @bp.route("/service_points")
@@ -79,9 +82,7 @@ def list_car_types(query: Found) -> Found:
 
 def open_station(service_point_id: int) -> ServicePoint:
     """A station that takes bookings; for everybody else it does not exist."""
-    with_posts = (joinedload(ServicePoint.posts),)  # which nearly every question about it needs
-    known = service_point_id <= LARGEST_ID
-    found = db.session.get(ServicePoint, service_point_id, options=with_posts) if known else None
+    found = db.session.scalars(STATION, {"id": min(service_point_id, LARGEST_ID)}).unique().first()
     return found if found is not None and found.active else abort(404)
 
 
