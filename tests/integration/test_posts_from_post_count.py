@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from tests.conftest import DIALECTS, TRIALS
 from tests.history import app_on, down, posts, read, schema, up, version, write, writing
 from tirefit.database import db
+
+STATIONS = 10_000 if TRIALS else 1_000
 
 # post_count and default_slot_duration of an old station → its posts' lengths; what going down makes of the two columns
 OLD_STATIONS = {
@@ -175,22 +178,29 @@ def test_killed_at_any_statement_and_run_again_gives_the_same(old):
     assert kept == {"0001", "0002", "0003", "0004"}
 
 
-def test_ten_thousand_stations_get_their_posts(old):
+def test_a_whole_network_gets_its_posts_gives_the_counts_back_and_gets_them_again(old):
+    """Ten thousand stations with TIREFIT_TRIALS=1: none, unknown, negative and up to twenty posts each."""
+    counts_of = [None, -3, *range(21)]
     up("0001")
     with writing() as connection:
         connection.execute(
             text(
                 "INSERT INTO service_points (slug, name, post_count, default_slot_duration)"
-                " VALUES (:slug, :slug, :count, 30)"
+                " VALUES (:slug, :slug, :count, :minutes)"
             ),
-            [{"slug": f"s{number}", "count": number % 5} for number in range(10_000)],
+            [
+                {"slug": f"s{number}", "count": counts_of[number % 23], "minutes": (30, 40, None, 0, 1500)[number % 5]}
+                for number in range(STATIONS)
+            ],
         )
     up("0004")
-    assert read("SELECT count(*), min(post_number), max(post_number) FROM service_posts") == [(20_000, 1, 4)]
+    made = posts()
+    assert len(made) == sum(counts_of[number % 23] or 0 for number in range(STATIONS) if number % 23 > 1)
     down("0001")
-    assert read("SELECT post_count, count(*) FROM service_points GROUP BY 1 ORDER BY 1") == [
-        (count, 2_000) for count in range(5)
-    ]
+    found = counts()
+    assert {found[f"s{number}"][0] or 0 for number in range(23)} == set(range(21))
+    up("0004")
+    assert posts() == made
 
 
 old_values = st.tuples(
@@ -198,10 +208,11 @@ old_values = st.tuples(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("dialect", DIALECTS if TRIALS else ["sqlite"])
+@settings(max_examples=100 if TRIALS else 10, deadline=None)
 @given(stations=st.dictionaries(st.from_regex("[a-z]{1,8}", fullmatch=True), old_values, max_size=5), rounds=st.just(2))
-def test_any_old_database_keeps_its_meaning_both_ways(empty_database, tmp_path_factory, stations, rounds):
-    with app_on(empty_database("sqlite"), tmp_path_factory.getbasetemp()):
+def test_any_old_database_keeps_its_meaning_both_ways(empty_database, tmp_path_factory, dialect, stations, rounds):
+    with app_on(empty_database(dialect), tmp_path_factory.getbasetemp()):
         old_stations(**stations)
         for _ in range(rounds):
             up("0004")
