@@ -1,5 +1,6 @@
 """The widget in a real frame: a listed site shows it, another does not, and nothing can be changed from inside."""
 
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -7,8 +8,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import PATIENCE, Site
+from tests.factories import booking
 from tirefit import sites
-from tirefit.models import ServicePoint
+from tirefit.database import db
+from tirefit.models import Booking, ServicePoint
+from tirefit.schedule import availability
+from tirefit.schedule.reservations import new_token
 
 
 @pytest.fixture
@@ -71,3 +76,38 @@ def test_another_site_shows_nothing_and_no_other_page_is_framed_at_all(framed, s
     page.evaluate("address => { document.querySelector('iframe').src = address }", f"{site.url}/s/{station.slug}")
     page.wait_for_timeout(500)
     expect(page.frame_locator("iframe").get_by_text("Что сделать?")).to_have_count(0)
+
+
+def test_a_click_in_the_frame_cancels_nothing(framed, site, station):
+    """Even in a browser that may cancel, and on the very spot where the page itself would."""
+    token = new_token()
+    soonest = availability.nearest(station, 40)
+    booked = booking(station, soonest.starts_at + timedelta(days=1), token=token)
+    shop = framed("localhost")
+    own = shop.context.new_page()
+    own.set_viewport_size({"width": 400, "height": 700})  # as large as the frame
+    own.goto(f"{site.url}/b/{token}")
+    own.goto(f"{site.url}/b/{booked.number}/cancel")
+    button = own.get_by_role("button", name="Отменить запись").bounding_box()
+    x, y = button["x"] + button["width"] / 2, button["y"] + button["height"] / 2
+
+    shop.bring_to_front()
+    for framed_page in (f"/b/{booked.number}/cancel", f"/b/{booked.number}", f"/b/{token}"):
+        with shop.expect_response(lambda answer, path=framed_page: answer.url.endswith(path)):
+            shop.evaluate("at => { document.querySelector('iframe').src = at }", f"{site.url}{framed_page}")
+        frame = shop.locator("iframe").bounding_box()
+        shop.mouse.click(frame["x"] + x, frame["y"] + y)
+        shop.keyboard.press("Tab")
+        shop.keyboard.press("Enter")
+        expect(shop.frame_locator("iframe").get_by_role("button")).to_have_count(0)
+    assert status_of(booked.id) == "confirmed"
+
+    own.bring_to_front()
+    own.mouse.click(x, y)
+    expect(own.get_by_role("heading", name="Запись отменена")).to_be_visible()
+    assert status_of(booked.id) == "cancelled_by_customer"
+
+
+def status_of(booking_id: int) -> str:
+    db.session.rollback()
+    return db.session.get_one(Booking, booking_id, populate_existing=True).status

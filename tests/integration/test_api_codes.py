@@ -5,7 +5,7 @@ function knows how to refuse may be without the code in its description.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +43,7 @@ class Api:
     staffs_token: str
     at: Any
     patch: pytest.MonkeyPatch
+    hours: list[int] = field(default_factory=lambda: [*range(10, 17)] * 2)
 
     def parts(self) -> dict[str, Any]:
         return {"service_point_id": self.station.id, "date": "2026-11-03", "post_number": 2, "template_id": 1}
@@ -51,8 +52,11 @@ class Api:
         """The example of an operation, with other parts of the address, other fields, other headers."""
         path, method, _ = self.operation(name)
         example = spec.examples()[name]
-        parts = {"token": "x" * 22, "number": "K7M4QX", "block_id": 7} | self.parts() | change.get("parts", {})
-        sent: dict[str, Any] = {"query_string": example.get("query", {}) | change.get("query", {})}
+        parts = {"token": "x" * 22, "block_id": 7} | self.parts() | change.get("parts", {})
+        if "{number}" in path and "number" not in parts:
+            parts["number"] = self.booked().made.number
+        query = example.get("query", {}) | change.get("query", {})
+        sent: dict[str, Any] = {"query_string": {name: value for name, value in query.items() if value is not None}}
         if "request" in example and "raw" not in change:
             sent["json"] = self._body(example["request"]) | change.get("body", {})
         headers = {"Authorization": f"Bearer {change.get('token', self.token)}"} | change.get("headers", {})
@@ -71,8 +75,9 @@ class Api:
     def operation(self, name: str) -> tuple[str, str, dict[str, Any]]:
         return next(each for each in spec.operations(spec.document()) if each[2]["operationId"] == name)
 
-    def booked(self, time: str = "2026-11-04 12:00", **wishes: Any) -> SimpleNamespace:
-        token = new_token()
+    def booked(self, time: str = "", **wishes: Any) -> SimpleNamespace:
+        """By default at another hour of Wednesday each time."""
+        token, time = new_token(), time or f"2026-11-04 {self.hours.pop()}:00"
         return SimpleNamespace(token=token, made=booking(self.station, time, token=token, **wishes))
 
     def asking_for(self, name: str, starts_at: str, **change: Any) -> Any:
@@ -201,14 +206,14 @@ def with_broken_view(api, name, error):
 @to("unknown_service")
 def a_service_that_nobody_does(api, name):
     if name.startswith(("get_", "optimal")):
-        return api.ask(name, query={"service_ids": "999", "car_type_id": car_type().id})
+        return api.ask(name, query={"service_ids": "999", "car_type_id": car_type().id, "duration_minutes": None})
     return api.ask(name, body={"service_ids": [999]})
 
 
 @to("unknown_car_type")
 def a_car_that_nobody_knows(api, name):
     if name.startswith(("get_", "optimal")):
-        return api.ask(name, query={"service_ids": str(service().id), "car_type_id": 999})
+        return api.ask(name, query={"service_ids": str(service().id), "car_type_id": 999, "duration_minutes": None})
     return api.ask(name, body={"car_type_id": 999})
 
 
@@ -342,7 +347,7 @@ def as_much_as_there_may_be(api, name):
     if name == "create":
         change_station(api, max_open_bookings_per_contact=1)
         api.booked(customer=ANNA)
-        return api.ask(name)
+        return api.ask(name, body={"customer": {"name": "Анна", "phone": ANNA.phone}})
     held = api.ask("hold_time", body={"starts_at": TOMORROW}).json["token"]
     for _ in range(10):
         api.ask(name, parts={"token": held})

@@ -261,7 +261,7 @@ def test_admins_see_what_has_failed_and_try_it_again_or_forget_it(admin, app, br
     assert "Ни один worker не слушает" in page
 
     assert admin.post("/admin/queue", data={"job": broken_job, "do": "retry"}).status_code == 303
-    (letters, _ticks) = queues.overview().lines
+    (letters, *_others) = queues.overview().lines
     assert (letters.waiting, letters.failed) == (1, [])
     assert (
         "Этого задания уже нет"

@@ -1,6 +1,7 @@
 """Moving in from the old system: every row becomes something, or stands on a list; twice is once, and half is none."""
 
 import os
+import time
 
 import pytest
 from sqlalchemy import func, select
@@ -121,9 +122,14 @@ def test_what_is_no_old_system_is_refused(app, tmp_path):
             open_source(place)
 
 
-def test_twice_is_once_and_half_is_finished_by_the_next_run(app, empty_database, database, monkeypatch):
+@pytest.mark.parametrize("source", ["database", "files"] if TRIALS else ["database"])
+def test_twice_is_once_and_half_is_finished_by_the_next_run(
+    app, empty_database, database, monkeypatch, tmp_path, source
+):
     """The sums of the report are those of the new database, whatever stopped the first run."""
-    old = in_database(empty_database(database), old_system.large(STATIONS, BOOKINGS))
+    rows = old_system.large(STATIONS, BOOKINGS)
+    old = in_database(empty_database(database), rows) if source == "database" else in_folder(tmp_path / "old", rows)
+    began = time.perf_counter()
     monkeypatch.setattr(writing, "AT_ONCE", max(50, BOOKINGS // 200))
     plan, write_some, rounds = planned(old), writing._write_bookings, []
 
@@ -142,6 +148,7 @@ def test_twice_is_once_and_half_is_finished_by_the_next_run(app, empty_database,
     writing.write(plan, "UA", "UAH")
     db.session.rollback()
     found, said = in_the_new_one(), report.summary(plan)
+    print(f"{database}, {source}: {BOOKINGS} bookings of {STATIONS} stations in {time.perf_counter() - began:.0f} s")
 
     assert found["bookings"] == said["bookings"] > BOOKINGS // 2
     assert found["price"] == said["price"] > 0

@@ -59,11 +59,9 @@ def hold_time(sent: Found) -> Found:
 @access.link_holder
 @bp.arguments(Nothing)
 @bp.response(200, schemas.Reservation)
-@bp.refuses(*BODY, "not_found", "hold_expired", "limit_reached")
+@bp.refuses(*BODY, "hold_expired", "limit_reached")
 def extend_hold(sent: Found, token: str) -> Found:
     """Keep it longer, up to ten times. One that has run out, and that nobody took, is kept again."""
-    if find_hold(token) is None:
-        abort(404)
     return _shown(reservations.extend_reservation(token))
 
 

@@ -93,6 +93,8 @@ def finish(api: flask_smorest.Api, app: Flask) -> dict[str, Any]:
         view: Any = app.view_functions[endpoint]
         if view.policy.__name__ == "whoever_has_a_token":
             operation["security"] = [{"token": []}]
+        if view.policy is policy.anybody and method == "get":
+            operation["responses"]["304"] = {"description": "Nothing has changed since the `ETag` in `If-None-Match`."}
         if getattr(view, "takes_key", False):
             operation.setdefault("parameters", []).append(KEY_OF_REQUEST)
         _give_examples(operation, known.get(operation["operationId"], {}), app.config["BASE_URL"])
