@@ -75,30 +75,29 @@ def post(url: str, body: bytes, headers: dict[str, str], *, internal: bool) -> O
     parts = urlsplit(url)
     address = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     headers = headers | {"Content-Type": "application/json", "User-Agent": f"TireFit/{VERSION}", "Connection": "close"}
-    connection: http.client.HTTPConnection | None = None
-    watch = None
+    too_late = Outcome(None, f"no answer within {SECONDS:.0f} seconds")
     try:
         connection = _connection(parts.scheme, parts.hostname or "", parts.port, internal=internal)
-        watch = threading.Timer(SECONDS, _cut, [connection])
-        watch.daemon = True
-        watch.start()
-        connection.request("POST", address, body, headers)
-        answer = connection.getresponse()
-        words = answer.read(READ_AT_MOST).decode(errors="replace")
-        return Outcome(answer.status, "" if 200 <= answer.status < 300 else " ".join(words.split()))
     except NotAllowed as error:
         return Outcome(None, str(error))
+    is_over = threading.Event()
+    watch = threading.Timer(SECONDS, _cut, [connection, is_over])  # each byte may come in time, and the last one never
+    watch.daemon = True
+    watch.start()
+    try:
+        connection.request("POST", address, body, headers)
+        answer = connection.getresponse()
+        words = _plain(answer.read(READ_AT_MOST).decode(errors="replace"))
     except TimeoutError:
-        return Outcome(None, f"no answer within {SECONDS:.0f} seconds")
+        return too_late
     except (OSError, http.client.HTTPException) as error:
-        if watch is not None and watch.finished.is_set():
-            return Outcome(None, f"no answer within {SECONDS:.0f} seconds")
-        return Outcome(None, f"{type(error).__name__}: {error}")
+        return too_late if is_over.is_set() else Outcome(None, _plain(f"{type(error).__name__}: {error}"))
     finally:
-        if watch is not None:
-            watch.cancel()
-        if connection is not None:
-            connection.close()
+        watch.cancel()
+        connection.close()
+    if is_over.is_set():
+        return too_late
+    return Outcome(answer.status, "" if 200 <= answer.status < 300 else words)
 
 
 def _connection(scheme: str, host: str, port: int | None, *, internal: bool) -> http.client.HTTPConnection:
@@ -126,7 +125,13 @@ def _is_public(ip: str) -> bool:
     return all(each.is_global and not each.is_multicast for each in (address, inner))
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _plain(words: str) -> str:
+    """On one line, of signs that a database keeps and a page shows: whoever answers may send anything."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
+
+
+def _cut(connection: http.client.HTTPConnection, is_over: threading.Event) -> None:
+    is_over.set()
     if connection.sock is not None:
         with contextlib.suppress(OSError):  # it has ended by itself
             connection.sock.shutdown(socket.SHUT_RDWR)

@@ -9,6 +9,7 @@ from wtforms import BooleanField, SelectMultipleField, StringField, ValidationEr
 
 from tirefit.errors import WebhookUrlInvalid
 from tirefit.schedule.reservations import new_token
+from tirefit.web.forms import text
 from tirefit.web.forms.public import NonceField
 from tirefit.webhooks.endpoints import checked_url
 from tirefit.webhooks.outbox import EVENTS
@@ -26,6 +27,7 @@ class WebhookForm(FlaskForm):
         try:
             field.data = checked_url(field.data or "", internal=current_app.config["WEBHOOKS_INTERNAL"])
         except WebhookUrlInvalid:
+            field.data = text.fit(field.data or "") or ""  # shown again, if it can be
             raise ValidationError(_l("Нужен адрес с https://, без имени и пароля")) from None
 
     def validate_events(self, field: Any) -> None:
