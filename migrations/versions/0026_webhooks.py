@@ -6,8 +6,8 @@ And what requests with a key of their own were answered.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 
 instant = sa.DateTime(timezone=True).with_variant(sa.Integer, "sqlite")
 WAITS = sa.text("state = 'pending'")
