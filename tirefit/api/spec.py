@@ -59,7 +59,8 @@ class Description:
     """Of one app: made once, whoever asks first, and however many ask at once."""
 
     def __init__(self, api: Any, app: Flask) -> None:
-        self.api, self.app, self.found = api, app, None
+        self.api, self.app = api, app
+        self.found: dict[str, Any] | None = None
         self.one_at_a_time = Lock()
 
     def whole(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def describe_addresses(api: flask_smorest.Api) -> None:
 def finish(api: flask_smorest.Api, app: Flask) -> dict[str, Any]:
     """What the declarations do not say by themselves: names of operations, who may, and examples."""
     api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    whole = api.spec.to_dict()
+    whole: dict[str, Any] = api.spec.to_dict()
     whole["servers"] = [{"url": app.config["BASE_URL"]}]
     known = examples()
     endpoints = {
@@ -103,7 +104,7 @@ def finish(api: flask_smorest.Api, app: Flask) -> dict[str, Any]:
 
 def examples() -> dict[str, Any]:
     """A request and its answer for each operation, as a test has played them."""
-    return json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}  # type: ignore[no-any-return]
+    return json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
 
 
 def operations(whole: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
