@@ -119,6 +119,7 @@ def load_demo() -> list[Login]:
         slots.regenerate(point, point.posts, today, today + point.horizon_days * A_DAY)
         point.slots_until = today + point.horizon_days * A_DAY
         _fill(point, dice)
+        demo_history.write_counts(point)
     return logins
 
 

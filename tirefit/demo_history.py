@@ -5,6 +5,7 @@ time. Nobody in it exists.
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -82,7 +83,7 @@ def write(
     visits = [
         visit
         for first, last, share in (
-            (today - A_YEAR - A_YEAR_AGO * A_DAY, today - A_YEAR, 0.8),
+            (today - A_YEAR - A_YEAR_AGO * A_DAY, today - A_YEAR + 6 * A_DAY, 0.8),
             (today - WEEKS_BEHIND * 7 * A_DAY, today - 2 * A_DAY, 1.0),
         )
         for visit in _visits(point, offered, cars, first, last, share, dice)
@@ -100,7 +101,6 @@ def write(
     events = [event for visit in visits for event in _events(visit, cast)]
     db.session.execute(insert(BookingEvent), sorted(events, key=lambda event: event["at"]))
     db.session.execute(insert(Notification), [letter for visit in visits for letter in _letters(visit, dice)])
-    db.session.execute(insert(UsageCount), list(_counts(point, visits, dice)))
     db.session.execute(insert(AuditEntry), _changes(point, cast, visits[-1]["created_at"]))
 
 
@@ -229,24 +229,28 @@ def _letters(visit: dict[str, Any], dice: random.Random) -> list[dict[str, Any]]
     ]
 
 
-def _counts(point: ServicePoint, visits: Sequence[dict[str, Any]], dice: random.Random) -> list[dict[str, Any]]:
-    """Four look for each who books; in the busiest hours some find nothing."""
-    counts: dict[tuple[datetime, str], int] = {}
+def write_counts(point: ServicePoint) -> None:
+    """Inside a command: who looked at its times, for all bookings that the station has.
 
-    def count(at: datetime, kind: str, more: int) -> None:
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        counts[hour, kind] = counts.get((hour, kind), 0) + more
-
-    for visit in visits:
-        if visit["source"] == "online":
-            count(visit["created_at"], usage.LOOKED, dice.randint(2, 6))
-            count(visit["created_at"], usage.HELD, 1 if dice.random() < 0.8 else 2)
-            if local_time(point.time_zone, visit["starts_at"]).hour in (10, 11, 17, 18) and dice.random() < 0.12:
-                count(visit["created_at"], usage.REFUSED, 1)
-    return [
-        {"service_point_id": point.id, "hour": hour, "kind": kind, "count": number}
-        for (hour, kind), number in counts.items()
+    Four look for each who books; in the busiest hours some find nothing.
+    """
+    dice, counts = random.Random(f"{point.slug} counts"), Counter[tuple[datetime, str]]()
+    online = select(Booking.created_at, Booking.starts_at).where(
+        Booking.service_point_id == point.id, Booking.source == "online"
+    )
+    for created_at, starts_at in db.session.execute(online.order_by(Booking.id)):
+        hour = created_at.replace(minute=0, second=0, microsecond=0)
+        counts[hour, usage.LOOKED] += dice.randint(2, 6)
+        counts[hour, usage.HELD] += 1 if dice.random() < 0.8 else 2
+        if local_time(point.time_zone, starts_at).hour in (10, 11, 17, 18) and dice.random() < 0.12:
+            counts[hour, usage.REFUSED] += 1
+        if local_time(point.time_zone, created_at).hour >= 17 and dice.random() < 0.2:
+            counts[hour, usage.EMPTY] += 1
+    rows = [
+        {"service_point_id": point.id, "hour": hour, "kind": kind, "count": count}
+        for (hour, kind), count in counts.items()
     ]
+    db.session.execute(insert(UsageCount), rows)
 
 
 def _changes(point: ServicePoint, cast: Cast, until: datetime) -> list[dict[str, Any]]:

@@ -20,7 +20,10 @@ from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import day_span, local_day, local_time, opening_windows
 
 A_DAY = timedelta(days=1)
+A_YEAR = 52 * 7 * A_DAY  # the same days of the week
+WEEKS_OF_MEAN = 21 * A_DAY  # before a week: four with it
 HOUR = timedelta(hours=1)
+MOMENT = timedelta(seconds=1)
 ENOUGH = 10  # bookings, before anything is told of them
 CANCELLED = ("cancelled_by_customer", "cancelled_by_station")
 LEADS = (0, 1, 2, 4, 8, 15, 31)  # days ahead: a bar from each to the next
@@ -42,12 +45,18 @@ class PostLine:
 
 @dataclass(frozen=True)
 class WeekLine:
-    """Bookings of a week, and what part of them did not come or was cancelled, in percent."""
+    """Bookings of a week, and what part of them did not come or was cancelled, in percent.
+
+    `no_show_mean` is that part of four weeks, this one the last; `year_ago` the bookings of the same week then (None:
+    the station has no bookings from that time at all).
+    """
 
     monday: date
     bookings: int
     no_show: int
+    no_show_mean: int
     cancelled: int
+    year_ago: int | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class Funnel:
     booked: int
     refused: int
     refused_by_hour: tuple[int, ...]
+    empty: int
+    empty_by_hour: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Report:
     first_day: date
     last_day: date
     bookings: int
+    bookings_year_ago: int
     heat: dict[Cell, int]
     posts: list[PostLine]
     weeks: list[WeekLine]
@@ -83,24 +95,29 @@ def load(point: ServicePoint, days: int) -> Report:
     today = local_day(point.time_zone, clock.now())
     first = today - (days - 1) * A_DAY
     since, until = day_span(point.time_zone, first)[0], day_span(point.time_zone, today)[1]
-    found = _bookings(point, since, until)
-    rows = [row for row in found if since <= row.starts_at < until]
+    earlier = day_span(point.time_zone, _monday(first) - WEEKS_OF_MEAN)[0]
+    found = _bookings(point, earlier, since, until)
+    all_rows = [row for row in found if earlier <= row.starts_at < until]
+    rows = [row for row in all_rows if row.starts_at >= since]
+    year_ago = [local_day(point.time_zone, row.starts_at) for row in found if row.starts_at < earlier]
     counted = _counted(point, since, until)
     heat, loads = _loads(point, rows, first, today)
     return Report(
         first_day=first,
         last_day=today,
         bookings=len(rows),
+        bookings_year_ago=sum(first <= day + A_YEAR <= today for day in year_ago),
         heat=heat,
         posts=[_post_line(post, loads.get(post.id), rows) for post in point.posts],
-        weeks=_weeks(point, rows),
+        weeks=_weeks(point, all_rows, first, year_ago),
         leads=_leads(point, rows),
         funnel=_funnel(point, [each for each in counted if each.what == "visitors"], _made_online(found, since)),
         letters={each.name: each.many for each in counted if each.what == "letters"},
     )
 
 
-def _bookings(point: ServicePoint, since: datetime, until: datetime) -> Sequence[Any]:
+def _bookings(point: ServicePoint, earlier: datetime, since: datetime, until: datetime) -> Sequence[Any]:
+    """In one statement: those of the days from `earlier` on, and of the same days 52 weeks ago with their whole weeks."""
     columns = (
         Booking.service_post_id,
         Booking.starts_at,
@@ -112,10 +129,14 @@ def _bookings(point: ServicePoint, since: datetime, until: datetime) -> Sequence
         Booking.total_duration,
         Booking.source,
     )
-    # Those of these days, and those made in these days for later ones: nobody books the past.
-    meant = or_(Booking.starts_at < until, and_(Booking.created_at >= since, Booking.source == "online"))
-    here = (Booking.service_point_id == point.id, Booking.starts_at >= since, meant)
-    return db.session.execute(select(*columns).where(*here)).all()
+    first, last = (_monday(local_day(point.time_zone, moment)) for moment in (since, until - MOMENT))
+    then = day_span(point.time_zone, first - A_YEAR)[0], day_span(point.time_zone, last + 6 * A_DAY - A_YEAR)[1]
+    # Those made in these days for later ones too: nobody books the past.
+    now = or_(Booking.starts_at < until, and_(Booking.created_at >= since, Booking.source == "online"))
+    meant = or_(
+        and_(Booking.starts_at >= earlier, now), and_(Booking.starts_at >= then[0], Booking.starts_at < then[1])
+    )
+    return db.session.execute(select(*columns).where(Booking.service_point_id == point.id, meant)).all()
 
 
 def _made_online(rows: Sequence[Any], since: datetime) -> int:
@@ -171,20 +192,33 @@ def _post_line(post: ServicePost, load: int | None, rows: Sequence[Any]) -> Post
     )
 
 
-def _weeks(point: ServicePoint, rows: Sequence[Any]) -> list[WeekLine]:
+def _weeks(point: ServicePoint, rows: Sequence[Any], first: date, year_ago: Sequence[date]) -> list[WeekLine]:
+    """The weeks from that of the first day on; `rows` begin three weeks before it, for the mean."""
     statuses: dict[date, list[str]] = defaultdict(list)
     for row in rows:
-        day = local_day(point.time_zone, row.starts_at)
-        statuses[day - day.weekday() * A_DAY].append(row.status)
-    return [
-        WeekLine(
-            monday,
-            len(found),
-            _percent(found.count("no_show"), len(found)),
-            _percent(sum(status in CANCELLED for status in found), len(found)),
+        statuses[_monday(local_day(point.time_zone, row.starts_at))].append(row.status)
+    then = Counter(_monday(day + A_YEAR) for day in year_ago)
+    lines = []
+    for monday in sorted(statuses):
+        if monday < _monday(first):
+            continue
+        found = statuses[monday]
+        four = [each for weeks in range(4) for each in statuses.get(monday - weeks * 7 * A_DAY, ())]
+        lines.append(
+            WeekLine(
+                monday=monday,
+                bookings=len(found),
+                no_show=_percent(found.count("no_show"), len(found)),
+                no_show_mean=_percent(four.count("no_show"), len(four)),
+                cancelled=_percent(sum(status in CANCELLED for status in found), len(found)),
+                year_ago=then[monday] if year_ago else None,
+            )
         )
-        for monday, found in sorted(statuses.items())
-    ]
+    return lines
+
+
+def _monday(day: date) -> date:
+    return day - day.weekday() * A_DAY
 
 
 def _leads(point: ServicePoint, rows: Sequence[Any]) -> list[tuple[int, int | None, int]]:
@@ -199,12 +233,20 @@ def _leads(point: ServicePoint, rows: Sequence[Any]) -> list[tuple[int, int | No
 
 
 def _funnel(point: ServicePoint, visitors: Sequence[Any], booked: int) -> Funnel:
-    totals, refused = Counter[str](), [0] * 24
+    totals, by_hour = Counter[str](), {usage.REFUSED: [0] * 24, usage.EMPTY: [0] * 24}
     for each in visitors:
         totals[each.name] += each.many
-        if each.name == usage.REFUSED:
-            refused[local_time(point.time_zone, each.hour).hour] += each.many
-    return Funnel(totals[usage.LOOKED], totals[usage.HELD], booked, totals[usage.REFUSED], tuple(refused))
+        if each.name in by_hour:
+            by_hour[each.name][local_time(point.time_zone, each.hour).hour] += each.many
+    return Funnel(
+        totals[usage.LOOKED],
+        totals[usage.HELD],
+        booked,
+        totals[usage.REFUSED],
+        tuple(by_hour[usage.REFUSED]),
+        totals[usage.EMPTY],
+        tuple(by_hour[usage.EMPTY]),
+    )
 
 
 def _counted(point: ServicePoint, since: datetime, until: datetime) -> Sequence[Any]:

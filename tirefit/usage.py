@@ -18,7 +18,7 @@ from tirefit.database import command, db
 from tirefit.errors import Busy
 from tirefit.models import UsageCount
 
-LOOKED, HELD, REFUSED = "looked", "held", "refused"
+LOOKED, HELD, REFUSED, EMPTY = "looked", "held", "refused", "empty"
 WRITTEN_EVERY = 60  # seconds
 
 Key = tuple[int, datetime, str]
@@ -53,7 +53,7 @@ _buffer = Buffer()
 
 
 def count(point_id: int, kind: str) -> None:
-    """One visitor more who looked at times, held one, or was refused."""
+    """One visitor more who looked at times, held one, was refused (it was taken), or saw a day without any."""
     _buffer.add(point_id, kind)
 
 

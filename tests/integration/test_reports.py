@@ -66,6 +66,37 @@ def test_what_visitors_do_is_counted_without_writing_while_they_look(client, sta
     assert found.refused_by_hour[9] == 3
 
 
+def test_a_week_stands_beside_four_weeks_and_beside_the_same_week_a_year_ago(station, olga, at):
+    for monday, missing in (("2025-11-03", 0), ("2026-10-12", 2), ("2026-10-19", 1), ("2026-11-02", 0)):
+        at(f"{monday} 08:00")
+        made = [booking(station, f"{monday} {hour}:00", post_number=1) for hour in ("09", "10")]
+        at(f"{monday} 12:00")
+        for each in made[:missing]:
+            transition_booking(each.id, "no_show")
+
+    found = reports.load(station, 7)
+
+    assert [(week.no_show, week.no_show_mean, week.year_ago) for week in found.weeks] == [(0, 50, 2)]
+    assert found.bookings_year_ago == 2
+    assert [(week.no_show, week.no_show_mean) for week in reports.load(station, 30).weeks] == [
+        (100, 100),
+        (50, 75),
+        (0, 50),
+    ]
+
+
+def test_who_finds_an_empty_day_is_counted(client, station):
+    usage.Buffer.take(usage._buffer)
+    choice = f"svc={service().id}&car={car_type().id}"
+    client.get(f"/s/zimnyaya-5?{choice}&d=2026-11-08")  # a Sunday
+    client.get(f"/s/zimnyaya-5?{choice}&d=2026-11-03")
+    usage.write_all()
+
+    found = reports.load(station, 7).funnel
+
+    assert (found.looked, found.empty, found.empty_by_hour[9]) == (2, 1, 1)
+
+
 def test_the_page_and_its_files(client, station, olga, at):
     sign_in(client, olga)
     assert "появятся после 10 записей" in client.get(REPORTS).text
@@ -73,8 +104,8 @@ def test_the_page_and_its_files(client, station, olga, at):
     sign_in(client, olga)
     fill(station, 20)
     page = client.get(f"{REPORTS}?range=7")
-    assert page.text.count("<figure>") == 6 and page.text.count("Таблицей") == 6
-    for name in ("load", "posts", "weeks", "leads", "funnel", "refused", "letters"):
+    assert page.text.count("<figure>") == 9 and page.text.count("Таблицей") == 9
+    for name in ("load", "posts", "minutes", "year", "weeks", "cancelled", "leads", "funnel", "refused", "letters"):
         file = client.get(f"{REPORTS}/files/{name}?range=season")
         assert (file.status_code, file.mimetype) == (200, "text/csv"), name
     assert client.get(f"{REPORTS}/files/nothing").status_code == 404

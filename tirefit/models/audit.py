@@ -32,7 +32,7 @@ class AuditEntry(Base):
 
 
 class UsageCount(Base):
-    """How often something happened to visitors of a station within an hour: looked, refused."""
+    """How often something happened to visitors of a station within an hour (tirefit/usage.py)."""
 
     __tablename__ = "usage_counts"
 

@@ -67,7 +67,10 @@ def station(slug: str) -> Answer:
     if menu.visit is None or "edit" in request.args or "many" in request.args:
         return _start(point, menu)
     usage.count(point.id, usage.LOOKED)
-    return _picker(point, menu)
+    found = picker.times(point, menu.visit, request.args.get("d"))
+    if not found["current"].times:
+        usage.count(point.id, usage.EMPTY)
+    return _picker(point, menu, **found)
 
 
 @bp.get("/s/<slug:slug>/calendar")
@@ -254,7 +257,8 @@ def _start(point: ServicePoint, menu: picker.Menu) -> str:
 def _picker(point: ServicePoint, menu: picker.Menu, **context: Any) -> str:
     assert menu.visit is not None
     day = context.pop("day", request.args.get("d"))
-    context |= picker.times(point, menu.visit, day)
+    if "current" not in context:
+        context |= picker.times(point, menu.visit, day)
     context["here"] = url_for(".station", slug=point.slug, d=day, **menu.choice.query)
     context |= {"way": _way(point), "mine": _my_hold(point), "in_city": city.address_of(point, menu.choice)}
     return pages.show("public/times.html", point, menu=menu, visit=menu.visit, **context)

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from tirefit import reports
-from tirefit.models import ServicePoint
+from tirefit.models import ServicePoint, ServicePost
 from tirefit.reports import Report
 from tirefit.web import filters, load, policy, sheets
 
@@ -20,7 +20,8 @@ RANGES = {"7": 7, "30": 30, "season": 90}  # days
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure: its table, and which of its columns are drawn as bars (each as a label and a number)."""
+    """A figure: its table, which of its columns are drawn as bars (each as a label and a number), and which one as a
+    mark on the first bar."""
 
     key: str
     title: str
@@ -29,10 +30,12 @@ class Chart:
     rows: Sequence[Sequence[Any]]
     drawn: tuple[int, ...] = (1,)
     unit: str = ""
+    mark: int | None = None
 
     @property
     def most(self) -> int:
-        return max((row[column] or 0 for row in self.rows for column in self.drawn), default=0)
+        columns = (*self.drawn, *(() if self.mark is None else (self.mark,)))
+        return max((row[column] or 0 for row in self.rows for column in columns), default=0)
 
 
 @bp.get("")
@@ -74,29 +77,46 @@ def _charts(report: Report) -> list[Chart]:
         Chart(
             "posts",
             _("Посты"),
-            _("Какая часть открытого времени занята; сколько минут работа занимает на деле и по плану"),
-            (_("Пост"), _("Загрузка, %"), _("Слот"), _("Визитов"), _("План"), _("Медиана"), "p90"),
-            [
-                (
-                    line.post.name or _("Пост %(number)s", number=line.post.post_number),
-                    line.load,
-                    line.post.slot_duration,
-                    line.visits,
-                    line.planned,
-                    line.real,
-                    line.real_p90,
-                )
-                for line in report.posts
-            ],
+            _("Какая часть открытого времени занята"),
+            (_("Пост"), _("Загрузка, %"), _("Визитов")),
+            [(_name(line.post), line.load, line.visits) for line in report.posts],
             unit="%",
         ),
         Chart(
-            "weeks",
-            _("Не приехали и отменили"),
-            _("Какая часть записей недели, в процентах"),
-            (_("Неделя с"), _("Не приехали, %"), _("Отменили, %"), _("Записей")),
-            [(filters.short_day(week.monday), week.no_show, week.cancelled, week.bookings) for week in report.weeks],
+            "minutes",
+            _("Минуты по плану и на деле"),
+            _("Сколько длится работа: по плану, в половине случаев не дольше (медиана), в девяти из десяти (p90)"),
+            (_("Пост"), _("План"), _("Медиана"), "p90", _("Слот"), _("Визитов")),
+            [
+                (_name(line.post), line.planned, line.real, line.real_p90, line.post.slot_duration, line.visits)
+                for line in report.posts
+            ],
             drawn=(1, 2),
+            mark=3,
+        ),
+        Chart(
+            "year",
+            _("Записи по неделям"),
+            _("Сколько записей было в эту неделю и год назад"),
+            (_("Неделя с"), _("Сейчас"), _("Год назад")),
+            [(filters.short_day(week.monday), week.bookings, week.year_ago) for week in report.weeks],
+            drawn=(1, 2),
+        ),
+        Chart(
+            "weeks",
+            _("Не приехали"),
+            _("Какая часть записей недели, в процентах; черта — в среднем за четыре недели"),
+            (_("Неделя с"), _("Не приехали, %"), _("Среднее за 4 недели, %"), _("Записей")),
+            [(filters.short_day(week.monday), week.no_show, week.no_show_mean, week.bookings) for week in report.weeks],
+            unit="%",
+            mark=2,
+        ),
+        Chart(
+            "cancelled",
+            _("Отменили"),
+            _("Какая часть записей недели, в процентах"),
+            (_("Неделя с"), _("Отменили, %"), _("Записей")),
+            [(filters.short_day(week.monday), week.cancelled, week.bookings) for week in report.weeks],
             unit="%",
         ),
         Chart(
@@ -116,14 +136,19 @@ def _charts(report: Report) -> list[Chart]:
         Chart(
             "refused",
             _("Когда не нашлось времени"),
-            _("Сколько раз время оказалось занято или его не было, по часам суток"),
-            (_("Час"), _("Отказов")),
-            [(f"{hour:02}:00", count) for hour, count in enumerate(funnel.refused_by_hour)],
+            _("По часам суток: сколько раз время успел занять другой и сколько раз в выбранный день не было ничего"),
+            (_("Час"), _("Заняли раньше"), _("Пустой день")),
+            [
+                (f"{hour:02}:00", refused, empty)
+                for hour, (refused, empty) in enumerate(zip(funnel.refused_by_hour, funnel.empty_by_hour, strict=True))
+                if refused or empty
+            ],
+            drawn=(1, 2),
         ),
         Chart(
             "letters",
             _("Письма"),
-            _("Что стало с письмами"),
+            _("Что стало с письмами о записях; ушло %(percent)s %%", percent=_sent_percent(letters)),
             (_("Состояние"), _("Писем")),
             [
                 (_("отправлено"), letters.get("sent", 0)),
@@ -133,6 +158,16 @@ def _charts(report: Report) -> list[Chart]:
             ],
         ),
     ]
+
+
+def _name(post: ServicePost) -> str:
+    return post.name or _("Пост %(number)s", number=post.post_number)
+
+
+def _sent_percent(letters: dict[str, int]) -> int:
+    """Of those that were to leave: what has been voided since is nobody's failure."""
+    sent, failed = letters.get("sent", 0), letters.get("failed", 0)
+    return round(100 * sent / (sent + failed)) if sent + failed else 0
 
 
 def _days(low: int, high: int | None) -> str:
