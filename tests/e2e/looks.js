@@ -31,23 +31,22 @@
 
   const inSentence = (control) => control.matches("a") && getComputedStyle(control).display === "inline";
   const controls = all("a[href], button, input, summary, select").filter((each) => !each.closest("[data-board]") && !inSentence(each));
-  const boxes = controls.map((control) => (control.closest("label") ?? control).getBoundingClientRect());
-  for (const [number, control] of controls.entries()) {
-    const box = boxes[number];
+  const boxOf = (control) => (control.closest("label") ?? control).getBoundingClientRect();
+  for (const control of controls) {
+    const box = boxOf(control);
     if (box.width < target - 0.5 || box.height < target - 0.5) {
       wrong.push(`small: ${name(control)} ${Math.round(box.width)}x${Math.round(box.height)} < ${target}`);
     }
   }
-  const floats = controls.map((control) => control.closest(".hold, .total, .savebar, .bay footer, details[open] > :not(summary)"));
+  const fixed = (control) => control.closest(".hold, .total, .savebar, .bay footer, details[open] > :not(summary)");
   for (const [number, one] of controls.entries()) {
-    if (floats[number]) continue;
-    for (let next = number + 1; next < controls.length; next++) {
-      const a = boxes[number], b = boxes[next], other = controls[next];
+    if (fixed(one)) continue;
+    for (const other of controls.slice(number + 1)) {
+      const a = boxOf(one), b = boxOf(other);
       const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (across <= 2 || down <= 2 || floats[next]) continue;
       const nested = one.contains(other) || other.contains(one) || one.closest("label")?.contains(other);
-      if (!nested) wrong.push(`covers: ${name(one)} and ${name(other)}`);
+      if (!fixed(other) && !nested && across > 2 && down > 2) wrong.push(`covers: ${name(one)} and ${name(other)}`);
     }
   }
   return wrong;

@@ -4,12 +4,13 @@ import re
 
 from sqlalchemy import select
 
-from tests.factories import booking, sign_in
+from tests.factories import ANNA, booking, sign_in
 from tirefit import settings
 from tirefit.database import db
 from tirefit.models import AuditEntry, Booking, ScheduleSlot, ServicePoint
 
 SETTINGS = "/manage/zimnyaya-5/settings"
+FORGET = "/manage/zimnyaya-5/forget"
 
 
 def form_of(page):
@@ -83,3 +84,25 @@ def test_what_makes_no_sense_is_said_and_not_kept(client, station, olga):
     ):
         form = form_of(client.get(f"{SETTINGS}/{section}")) | {field: value}
         assert client.post(f"{SETTINGS}/{section}", data=form).status_code == 422, (section, field)
+
+
+def test_a_customer_who_asks_is_forgotten_by_phone_where_they_ask(client, station, olga, stranger, at):
+    elsewhere = db.session.get_one(ServicePoint, stranger.roles[0].service_point_id)
+    over, foreign = booking(station, "10:00"), booking(elsewhere, "10:00")
+    coming = booking(station, "2026-11-05 10:00")
+    at("2026-11-03 12:00")
+    sign_in(client, olga)
+
+    assert client.post(FORGET, data={"phone": "12"}).status_code == 422
+    page = client.post(FORGET, data={"phone": ANNA.phone}).text
+    assert over.number in page and coming.number in page and foreign.number not in page
+    assert client.post(f"{FORGET}/sure", data={"phone": ANNA.phone, "proof": "0000"}).status_code == 422
+    db.session.expire_all()
+    assert over.customer_phone == ANNA.phone
+    answer = client.post(f"{FORGET}/sure", data={"phone": ANNA.phone, "proof": ANNA.phone[-4:]})
+
+    assert answer.status_code == 303
+    assert coming.number in client.get(FORGET).text
+    db.session.expire_all()
+    assert [each.customer_phone for each in (over, foreign, coming)] == ["", ANNA.phone, ANNA.phone]
+    assert "данные клиента" in client.get("/manage/zimnyaya-5/audit").text

@@ -60,6 +60,23 @@ def forget(booking_id: int, *, actor: str, user_id: int | None = None) -> None:
     _forget(booking, actor, user_id)
 
 
+def forget_phone(point_id: int, phone: str, *, user_id: int) -> tuple[int, list[str]]:
+    """Forget who came to a station with this phone (E.164); → how many visits, and the numbers of those still ahead.
+
+    Each visit is a command of its own: stopped half-way, it is asked for again.
+    """
+    forgotten, ahead = 0, []
+    for booking in bookings_of(phone):
+        if booking.service_point_id != point_id:
+            continue
+        try:
+            forget(booking.id, actor=states.USER, user_id=user_id)
+            forgotten += 1
+        except StillNeeded:
+            ahead.append(booking.number)
+    return forgotten, ahead
+
+
 def forget_old(days: int) -> int:
     """Forget the customers of all visits that ended more than `days` ago; → how many. 0 days: nobody, ever.
 

@@ -16,6 +16,7 @@ from tirefit.web import (
     desk,
     dev,
     embed,
+    erasing,
     errors,
     feed,
     filters,
@@ -128,6 +129,7 @@ def init_app(app: Flask) -> None:
         founding,
         reports,
         settings,
+        erasing,
     )
     for audience in pages_of:
         app.register_blueprint(audience.bp)

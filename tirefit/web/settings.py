@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -74,6 +74,7 @@ def _page(point: ServicePoint, section: str, form: SettingsForm | None, **contex
         section=section,
         sections=SECTIONS,
         form=form,
+        retention_days=current_app.config["RETENTION_DAYS"],
         link=pages.whole_address(url_for("public.station", slug=point.slug)),
         here=url_for(".show", slug=point.slug, section=section),
         **context,
