@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from tirefit.database import WRITE, UtcDateTime, db, writers_queue
+from tirefit.models.audit import SQLITE_JOURNAL_GUARD
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD, overlap_guard_is_there
 
 script = ScriptDirectory.from_config(context.config)
@@ -71,7 +72,8 @@ def require_whole(connection, heads):
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         triggers = dict(found.all())
-        wrong = sorted(name for name in {*triggers, *SQLITE_GUARD} if triggers.get(name) != SQLITE_GUARD.get(name))
+        meant = SQLITE_GUARD | SQLITE_JOURNAL_GUARD
+        wrong = sorted(name for name in {*triggers, *meant} if triggers.get(name) != meant.get(name))
     else:
         wrong = [] if overlap_guard_is_there(connection) else [OVERLAP_GUARD]
     if wrong:

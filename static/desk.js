@@ -9,7 +9,7 @@
   addEventListener("DOMContentLoaded", () => {
     for (const form of forms()) loaded.set(form, form.dataset.keep === "unsaved" ? "" : typed(form));
   });
-  addEventListener("submit", ({ target, defaultPrevented }) => { isSaving = !defaultPrevented && target.method === "post"; });
+  addEventListener("submit", ({ target, defaultPrevented }) => { isSaving = !defaultPrevented && target.method === "post" && !("file" in target.dataset); });
   addEventListener("pageshow", ({ persisted }) => { if (persisted) isSaving = false; });
   addEventListener("beforeunload", (event) => {
     if (!isSaving && forms().some((form) => loaded.get(form) !== typed(form))) event.preventDefault();

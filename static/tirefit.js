@@ -99,7 +99,7 @@ document.documentElement.classList.add("js");
 
   /* A form is sent once, however often its button is pressed. */
   addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
-    if (defaultPrevented || form.method !== "post") return;
+    if (defaultPrevented || form.method !== "post" || "file" in form.dataset) return; // behind a file the page stays
     setTimeout(() => {
       for (const button of all("button", form)) button.disabled = true;
       if (submitter?.dataset.busy) {

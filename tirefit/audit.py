@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, Select, false, or_, select
 
 from tirefit import clock
-from tirefit.database import db
+from tirefit.database import command, db
 from tirefit.models import AuditEntry, Booking, BookingEvent, ServicePoint, User, UserRole
 
 BOOKINGS = "booking"  # the kind of thing whose traces are kept elsewhere
@@ -57,6 +57,12 @@ def record(
         after=became,
     )
     db.session.add(entry)
+
+
+@command
+def note_export(point: ServicePoint, lines: int, *, user_id: int | None) -> None:
+    """Somebody has saved so many lines of a station's journal to a file."""
+    record("journal_exported", "export", "", label=str(lines), point_id=point.id, user_id=user_id)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def load(point: ServicePoint, days: int) -> Report:
 
 
 def _bookings(point: ServicePoint, earlier: datetime, since: datetime, until: datetime) -> Sequence[Any]:
-    """In one statement: those of the days from `earlier` on, and of the same days 52 weeks ago with their whole weeks."""
+    """In one statement: those of the days from `earlier` on, and of the same weeks 52 weeks before."""
     columns = (
         Booking.service_post_id,
         Booking.starts_at,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import TRIALS
 from tests.factories import booking, kyiv, sign_in, user
@@ -102,7 +103,7 @@ def test_filters_are_in_the_address_and_the_file_has_the_same_lines(client, stat
         "who=1e9&what=post&object=%FF",
     ):
         assert client.get(f"{JOURNAL}?{odd}").status_code == 200, odd
-    file = client.get(f"{JOURNAL}.csv?what=booking")
+    file = client.post(f"{JOURNAL}.csv", data={"what": "booking"})
     assert file.mimetype == "text/csv"
     assert "новая запись =1+1" in file.text and ",=1" not in file.text
 
@@ -166,3 +167,29 @@ def test_every_event_that_is_recorded_has_words():
     assert recorded
     assert {event for event, _kind in recorded} <= set(audit_words.EVENTS)
     assert {kind for _event, kind in recorded} <= set(audit_words.KINDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_entries SET label = 'nothing'",
+        "UPDATE booking_events SET event = 'nothing'",
+        "UPDATE booking_events SET after = '{}'",
+    ],
+)
+def test_the_schema_itself_refuses_to_alter_what_was_written(station, olga, change):
+    """Forgetting a customer is all that may touch a trace, and only of what it tells: test_privacy.py does."""
+    lengthen(station.posts[0], 50, olga)
+    booking(station, "10:00")
+    with (
+        pytest.raises(DBAPIError, match="_stay"),
+        db.engine.connect().execution_options(**WRITE) as connection,
+        connection.begin(),
+    ):
+        connection.exec_driver_sql(change)
+
+
+def test_who_saves_the_journal_to_a_file_stands_in_it(client, station, olga):
+    sign_in(client, olga).post(f"{JOURNAL}.csv")
+    assert "журнал сохранён в файл" in client.get(f"{JOURNAL}?what=export").text
+    assert client.get(f"{JOURNAL}.csv").status_code == 405

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy import DDL, JSON, ForeignKey, Index, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tirefit.database import Base
+from tirefit.models.bookings import BookingEvent
 
 
 class AuditEntry(Base):
@@ -40,3 +41,43 @@ class UsageCount(Base):
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     count: Mapped[int]
+
+
+# --- what has been written stays written: the schema refuses to alter it
+# Only whose visit it was may be forgotten (booking.privacy): the traces of a booking without a customer may change in
+# what they tell of before and after.
+
+ENTRIES_STAY, TRACES_STAY = "audit_entries_stay", "booking_events_stay"
+_NOBODYS = """EXISTS (SELECT 1 FROM bookings b WHERE b.id = OLD.booking_id
+    AND b.customer_name = '' AND b.customer_phone = '' AND b.customer_email IS NULL AND b.plate = '')"""
+_SAME = " AND ".join(
+    f"NEW.{name} {{same}} OLD.{name}" for name in ("id", "booking_id", "at", "actor", "user_id", "event")
+)
+
+SQLITE_JOURNAL_GUARD = {
+    ENTRIES_STAY: f"""CREATE TRIGGER {ENTRIES_STAY} BEFORE UPDATE ON audit_entries
+BEGIN SELECT RAISE(ABORT, '{ENTRIES_STAY}'); END""",
+    TRACES_STAY: f"""CREATE TRIGGER {TRACES_STAY} BEFORE UPDATE ON booking_events
+WHEN NOT ({_SAME.format(same="IS")} AND {_NOBODYS})
+BEGIN SELECT RAISE(ABORT, '{TRACES_STAY}'); END""",
+}
+POSTGRESQL_JOURNAL_GUARD = (
+    f"""CREATE FUNCTION {ENTRIES_STAY}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '{ENTRIES_STAY}'; END $$""",
+    f"""CREATE TRIGGER {ENTRIES_STAY} BEFORE UPDATE ON audit_entries
+FOR EACH ROW EXECUTE FUNCTION {ENTRIES_STAY}()""",
+    f"""CREATE FUNCTION {TRACES_STAY}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+IF NOT ({_SAME.format(same="IS NOT DISTINCT FROM")} AND {_NOBODYS}) THEN RAISE EXCEPTION '{TRACES_STAY}'; END IF;
+RETURN NEW;
+END $$""",
+    f"""CREATE TRIGGER {TRACES_STAY} BEFORE UPDATE ON booking_events
+FOR EACH ROW EXECUTE FUNCTION {TRACES_STAY}()""",
+)
+_tables = {ENTRIES_STAY: AuditEntry.__table__, TRACES_STAY: BookingEvent.__table__}
+for _name, _trigger in SQLITE_JOURNAL_GUARD.items():
+    _make = DDL(_trigger).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    event.listen(_tables[_name], "after_create", _make)
+for _statement in POSTGRESQL_JOURNAL_GUARD:
+    _make = DDL(_statement).execute_if(dialect="postgresql")  # type: ignore[no-untyped-call]
+    event.listen(_tables[ENTRIES_STAY if ENTRIES_STAY in _statement else TRACES_STAY], "after_create", _make)

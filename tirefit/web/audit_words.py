@@ -104,6 +104,7 @@ EVENTS = {
     "webhook_given_up": _l("вебхук %(thing)s выключен: он не отвечает"),
     "token_made": _l("токен «%(thing)s» сделан"),
     "token_revoked": _l("токен «%(thing)s» отозван"),
+    "journal_exported": _l("журнал сохранён в файл, строк: %(thing)s"),
     "bookings_exported": _l("записи сохранены в файл: %(thing)s"),
     "sites_changed": _l("сайты с виджетом изменены"),
 }

@@ -35,13 +35,13 @@ def show(point: ServicePoint) -> ResponseReturnValue:
     )
 
 
-@bp.get("/audit.csv")
+@bp.post("/audit.csv")
 @policy.manager_of(load.point_with_posts)
 def table(point: ServicePoint) -> Response:
-    """The same lines for a spreadsheet, the newest ten thousand."""
+    """The same lines for a spreadsheet, the newest ten thousand. That somebody took them is a line itself."""
     page = audit.read(point, _filters(), of_network=policy.is_admin(), limit=MOST_IN_FILE)
     head = ("date", "time", "who", "what", "object", "change", "before", "after")
-    rows = (
+    rows = [
         (
             _day(point, line),
             filters.station_time(line.at, point),
@@ -53,13 +53,14 @@ def table(point: ServicePoint) -> Response:
             _in_words(point, line, 2),
         )
         for line in page.lines
-    )
+    ]
+    audit.note_export(point, len(page.lines), user_id=policy.my_id())
     return sheets.csv_file(f"audit-{point.slug}-{i18n.language()}", head, rows)
 
 
 def _filters() -> audit.Filters:
     """What makes no sense as a filter filters nothing."""
-    who, kind, thing = (fit(request.args.get(name, "")) or "" for name in ("who", "what", "object"))
+    who, kind, thing = (fit(request.values.get(name, "")) or "" for name in ("who", "what", "object"))
     known = who in (audit.SYSTEM, audit.CUSTOMER) or (who.isascii() and who.isdecimal() and len(who) < 10)
     return audit.Filters(
         who=who if known else "",
