@@ -1,7 +1,8 @@
 """What a manager is shown is what then happens, for any edit: counts and slots, on the page and in the whole offer.
 
-Edits are made up at random over a station with bookings, holds and closed time: lengths, switching off, weeks, seasons,
-exceptions of some posts, several days at once. Each is looked at, applied, compared with the tables, and undone.
+Edits are made up at random over a station with bookings, holds and closed time: lengths, at once and from a day on,
+what a post takes, switching off, weeks, seasons, exceptions of some posts, several days at once. Each is looked at,
+applied, compared with the tables, and undone.
 With TIREFIT_TRIALS=1 there are a thousand on each database, other ones each time.
 """
 
@@ -145,16 +146,19 @@ def promises():
 
 def an_edit(chance, station):
     """→ its name, how to look at it, and how to apply it (→ the runs it leaves)."""
-    kind = chance.choice(("length", "length", "off", "week", "season", "days", "days", "holidays"))
+    kind = chance.choice(("length", "later", "off", "week", "season", "days", "days", "holidays"))
     post = chance.choice(station.posts)
-    if kind in ("length", "off"):
-        minutes, active = chance.choice((5, 15, 20, 30, 45, 60, 95, 240, 480)), kind == "length"
+    if kind in ("length", "later", "off"):
+        minutes, active = chance.choice((5, 15, 20, 30, 45, 60, 95, 240, 480)), kind != "off"
         about = {"post_number": post.post_number, "name": post.name, "description": post.description}
         change = {"slot_duration": minutes, "active": active}
+        if kind == "later":
+            change["from_day"] = FIRST + timedelta(days=chance.randrange(18))
+        able = changes.Abilities(largest_wheel=chance.choice((None, 18)))
         return (
             f"{kind} {post.post_number} {change}",
             lambda: changes.preview_post_schedule(post, **change),
-            lambda: [changes.update_post(post.id, **about, **change).run_id],
+            lambda: [changes.update_post(post.id, **about, **change, abilities=able).run_id],
         )
     if kind in ("week", "season"):
         week, template = a_week(chance), a_template(station)

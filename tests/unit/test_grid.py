@@ -40,6 +40,13 @@ def test_a_break_starts_the_grid_anew():
     ]
 
 
+def test_a_length_that_begins_later_cuts_the_windows_that_open_from_then_on():
+    windows = [span(0, 100), span(100, 200)]
+
+    assert minutes(cut(windows, 30, [], (at(100), 50))) == [(0, 30), (30, 60), (60, 90), (100, 150), (150, 200)]
+    assert cut(windows, 30, [], (at(50), 50)) == cut(windows, 30, [], (at(100), 50)), "a window is cut at one pace"
+
+
 def test_a_booking_made_of_whole_cells_keeps_them():
     assert cut([DAY], 30, [span(60, 120)]) == cut([DAY], 30, [])
 
@@ -150,13 +157,15 @@ def test_every_gap_holds_as_many_free_cells_as_it_can(day):
 @given(days(), st.data())
 def test_booking_offered_cells_and_cutting_again_moves_no_other_cell(day, data):
     windows, length, taken = day
-    cells = cut(windows, length, taken)
+    begins = st.sampled_from([opens for opens, _ in windows])
+    then = data.draw(st.none() | st.tuples(begins, st.sampled_from([15, 25, 40, 60])))
+    cells = cut(windows, length, taken, then)
     found = list(runs(1, 1, cells, taken, data.draw(st.integers(5, 120))))
     if not found:
         return
     run = data.draw(st.sampled_from(found))
 
-    again = cut(windows, length, sorted([*taken, (run.starts_at, run.ends_at)]))
+    again = cut(windows, length, sorted([*taken, (run.starts_at, run.ends_at)]), then)
 
     def others(all_cells):
         return [cell for cell in all_cells if cell[1] <= run.starts_at or cell[0] >= run.ends_at]
