@@ -71,6 +71,12 @@ document.documentElement.classList.add("js");
   });
   addEventListener("htmx:after:request", () => { one("#sys").hidden = true; });
 
+  /* What somebody waits for says so: at once to those who listen, after a moment to those who look. */
+  addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+    if (!ctx.sourceElement.matches("[data-poll]")) ctx.target?.setAttribute("aria-busy", "true");
+  });
+  addEventListener("htmx:finally:request", ({ detail: { ctx } }) => ctx.target?.removeAttribute("aria-busy"));
+
   /* A board that nobody looks at asks less often. */
   let asked = 0;
   addEventListener("htmx:before:request", (event) => {
