@@ -14,11 +14,13 @@ from bench.stage import Scale
 from tirefit import clock
 from tirefit.database import db
 from tirefit.finding import Wanted, find_bookings
-from tirefit.models import Booking, BookingWord
+from tirefit.models import Booking, BookingService, BookingWord
 from tirefit.models.words import words_of
 
 BOOKINGS = 50_000
 PLATES = 10_000  # different ones: five visits of each car
+LINE = ("booking_id", "position", "service_id", "names", "minutes", "price")
+NAMES = '{"ru": "Сезонная переобувка", "uk": "Сезонна заміна шин", "en": "Seasonal tyre change"}'
 ASKED = {
     "search: a plate": [Wanted(f"{n * 997 % PLATES:04}bb") for n in range(1, 11)],
     "search: end of a phone": [Wanted(f"{n * 991 % PLATES:04}") for n in range(1, 11)],
@@ -50,6 +52,7 @@ def _load(number: int) -> None:
         visits = [_visit(number, first + n, n, start - timedelta(hours=n)) for n in range(BOOKINGS)]
         for n in range(0, BOOKINGS, 5000):  # no statement of a minute
             write(Booking, (*stage.BOOKING, "plate"), visits[n : n + 5000])
+            write(BookingService, LINE, ((first + k, 0, 1, NAMES, 30, 120000) for k in range(n, n + 5000)))
             write(BookingWord, ("service_point_id", "word", "booking_id"), _words(visits[n : n + 5000]))
     stage.settle()
 
