@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -81,8 +82,8 @@ def describe_addresses(api: flask_smorest.Api) -> None:
 
 def finish(api: flask_smorest.Api, app: Flask) -> dict[str, Any]:
     """What the declarations do not say by themselves: names of operations, who may, and examples."""
-    api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    whole: dict[str, Any] = api.spec.to_dict()
+    whole: dict[str, Any] = deepcopy(api.spec.to_dict())
+    whole["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     whole["servers"] = [{"url": app.config["BASE_URL"]}]
     known = examples()
     endpoints = {
