@@ -59,7 +59,7 @@ def hold_time(sent: Found) -> Found:
 @access.link_holder
 @bp.arguments(Nothing)
 @bp.response(200, schemas.Reservation)
-@bp.refuses(*BODY, "hold_expired", "limit_reached")
+@bp.refuses(*BODY, "not_found", "hold_expired", "limit_reached")
 def extend_hold(sent: Found, token: str) -> Found:
     """Keep it longer, up to ten times. One that has run out, and that nobody took, is kept again."""
     return _shown(reservations.extend_reservation(token))
