@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -82,42 +83,62 @@ def _postgresql(folder: Path, durable: bool = False) -> Iterator[str]:
     if given := os.environ.get("TIREFIT_TEST_DATABASE_URL"):
         yield _with_name_left_open(given)
         return
-    account = _account()
-    data = folder / "data"
-    folder.chmod(0o711)
-    data.mkdir()
-    if account:
-        os.chown(data, account["user"], account["group"])
-    programs = _reachable(postgresql_programs(), folder, account)
-    quiet = {"stdout": subprocess.DEVNULL, "cwd": data, **account}
-    initdb = (
-        "-D",
-        data,
-        "-U",
-        "tirefit",
-        "--auth=trust",
-        "--encoding=utf8",
-        "--locale=C",
-        "--no-sync",
-        "--no-instructions",
-    )
-    subprocess.run([programs / "initdb", *initdb], check=True, **quiet)
-    settings = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(data),
-        "max_connections": "200",
-        **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "on" if durable else "off"),
-        "jit": "off",
-        "timezone": "Asia/Almaty",  # not UTC and not the station's: whoever relies on it fails
-    }
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with (folder / "postgresql.log").open("wb") as log:
-        command = [programs / "postgres", "-D", data, *options]
-        server = subprocess.Popen(command, stderr=log, preexec_fn=runner.die_with(os.getpid(), signal.SIGINT), **quiet)
-    with _stopped_at_the_end(server, signal.SIGINT):
-        conninfo = f"host={data} user=tirefit dbname=postgres"
-        _until(lambda: psycopg.connect(conninfo).close(), psycopg.OperationalError, server)
-        yield f"postgresql+psycopg://tirefit@/{{}}?host={data}"
+    server = PostgreSQL(folder, durable)
+    server.start()
+    try:
+        server.wait_until_it_answers()
+        yield server.url
+    finally:
+        server.stop()
+
+
+class PostgreSQL:
+    """A server with a folder of its own. It may be killed and started again."""
+
+    def __init__(self, folder: Path, durable: bool) -> None:
+        self._account = _account()
+        self._log = folder / "postgresql.log"
+        self.data = folder / "data"
+        folder.chmod(0o711)
+        self.data.mkdir()
+        if self._account:
+            os.chown(self.data, self._account["user"], self._account["group"])
+        self._programs = _reachable(postgresql_programs(), folder, self._account)
+        quick = ("--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "--no-instructions")
+        self._run(subprocess.run, "initdb", "-D", self.data, "-U", "tirefit", *quick, check=True)
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.data),
+            "max_connections": "200",
+            **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "on" if durable else "off"),
+            "jit": "off",
+            "timezone": "Asia/Almaty",  # not UTC and not the station's: whoever relies on it fails
+        }
+        self._options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://tirefit@/{{}}?host={self.data}"
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = self._run(
+                subprocess.Popen,
+                *("postgres", "-D", self.data, *self._options),
+                stderr=log,
+                preexec_fn=runner.die_with(os.getpid(), signal.SIGINT),
+            )
+
+    def stop(self) -> None:
+        _stop(self.process, signal.SIGINT)
+
+    def wait_until_it_answers(self) -> None:
+        conninfo = f"host={self.data} user=tirefit dbname=postgres"
+        _until(lambda: psycopg.connect(conninfo).close(), psycopg.OperationalError, self.process)
+
+    def _run(self, how, program, *arguments, **options):
+        quiet = {"stdout": subprocess.DEVNULL, "cwd": self.data, **self._account}
+        return how([self._programs / program, *arguments], **quiet, **options)
 
 
 def postgresql_programs() -> Path:
@@ -177,12 +198,16 @@ def _stopped_at_the_end(server: subprocess.Popen[bytes], how: signal.Signals) ->
     try:
         yield
     finally:
-        server.send_signal(how)
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _stop(server, how)
+
+
+def _stop(server: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    server.send_signal(how)
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _until(succeeds: Callable[[], object], error: type[Exception], server: subprocess.Popen[bytes]) -> None:
@@ -201,9 +226,12 @@ class MailServer:
     """A real SMTP server that keeps what it is given.
 
     `refuse_next` answers, in order, what it says instead of taking a letter: "451 come back later", "550 no such user".
+    With `tls` it offers STARTTLS and takes letters after it only; `tls_at_once` is the other way, without asking.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, tls_at_once: bool = False) -> None:
+        self._tls, self._tls_at_once = tls, tls_at_once
+        self.connections = 0
         self.messages: list[EmailMessage] = []
         self.envelopes: list[tuple[str, list[str]]] = []
         self.refuse_next: list[str] = []
@@ -243,7 +271,14 @@ class MailServer:
         return "250 kept"
 
     async def _listen(self) -> asyncio.Server:
-        return await self._loop.create_server(lambda: SMTP(self, enable_SMTPUTF8=True), self.host, self.port)
+        return await self._loop.create_server(
+            self._converse, self.host, self.port, ssl=self._tls if self._tls_at_once else None
+        )
+
+    def _converse(self) -> SMTP:
+        self.connections += 1
+        offered = None if self._tls_at_once else self._tls
+        return SMTP(self, enable_SMTPUTF8=True, tls_context=offered, require_starttls=offered is not None)
 
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)

@@ -26,6 +26,7 @@ class Limit:
 
 # A whole mobile network may share one address: generous to people, and still in the way of a script.
 BOOKINGS = Limit("booking", 30, timedelta(hours=1))
+MOVES = Limit("move", 30, timedelta(hours=1))  # each writes to the station, too
 LINKS = Limit("link", 10, timedelta(hours=1))
 
 

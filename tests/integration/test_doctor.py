@@ -156,11 +156,11 @@ def test_a_dns_server_that_says_nothing_is_no_fault_of_the_domain(own_domain):
 
 
 def test_the_key_must_fit_the_record(app, own_domain, monkeypatch, tmp_path):
-    (private, public), (_private, other) = rsa_key(), rsa_key()
-    (tmp_path / "dkim.pem").write_bytes(private)
+    key, other = rsa_key(), rsa_key()
+    (tmp_path / "dkim.pem").write_text(key.pem)
     monkeypatch.setitem(app.config, "DKIM_KEY_FILE", str(tmp_path / "dkim.pem"))
 
-    for record, state in ((None, "wrong"), (other, "wrong"), (public, "ok")):
+    for record, state in ((None, "wrong"), (other.public_text, "wrong"), (key.public_text, "ok")):
         at = {("tirefit._domainkey.tirefit.org", "TXT"): [f"v=DKIM1; k=rsa; p={record}"]} if record else {}
         assert of_domain(GOOD | at)["DKIM"] == state
     (tmp_path / "dkim.pem").write_text("no key")

@@ -20,6 +20,7 @@ from tirefit.database import db
 from tirefit.jobs import queues, tasks
 from tirefit.models import BookingEvent, Notification
 from tirefit.notifications import samples
+from tirefit.notifications.kinds import EVERY_KIND
 from tirefit.web import letter_words
 
 LOG = "/manage/zimnyaya-5/notifications"
@@ -149,7 +150,7 @@ def test_errors_are_told_in_words(app, error, words):
 
 @pytest.mark.parametrize("locale", i18n.LANGUAGES)
 def test_every_kind_can_be_looked_at_in_every_language(station, locale):
-    for kind in samples.EVERY_KIND:
+    for kind in EVERY_KIND:
         message = samples.compose(kind, station, locale, "olga@example.com")
         assert message.subject and message.body and f'lang="{locale}"' in message.html
         assert len(message.html.encode()) < 20_000
@@ -218,8 +219,8 @@ class Keeper(MailServer):
 
 
 def test_letters_are_signed_where_there_is_a_key_and_nobody_can_change_them(app, station, monkeypatch, tmp_path):
-    private, public = rsa_key()
-    (tmp_path / "dkim.pem").write_bytes(private)
+    key = rsa_key()
+    (tmp_path / "dkim.pem").write_text(key.pem)
     monkeypatch.setitem(app.config, "DKIM_KEY_FILE", str(tmp_path / "dkim.pem"))
     server = Keeper()
     monkeypatch.setattr(app.extensions["mail"], "port", server.port)
@@ -227,7 +228,7 @@ def test_letters_are_signed_where_there_is_a_key_and_nobody_can_change_them(app,
 
     def dns(name, timeout=5):
         asked.append(name)
-        return f"v=DKIM1; k=rsa; p={public}".encode()
+        return f"v=DKIM1; k=rsa; p={key.public_text}".encode()
 
     booking(station, "2026-11-03 10:30")
     try:

@@ -7,26 +7,27 @@ import os
 import signal
 import time
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 
 import pytest
 from redis import Redis
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tests import factories
 from tests.factories import ANNA, BORIS, booking, kyiv
 from tests.services import valkey
-from tirefit import clock, jobs, leases
-from tirefit.booking.commands import Customer
+from tirefit import clock, jobs, leases, limits
+from tirefit.booking.commands import Customer, reschedule_booking
 from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import command, db
-from tirefit.jobs import periodic, tasks
-from tirefit.models import Booking, BookingLink, Notification, Reservation, ScheduleSlot
+from tirefit.errors import TooManyAttempts
+from tirefit.jobs import periodic
+from tirefit.models import Booking, BookingLink, Notification
 from tirefit.notifications import outbox
-from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 
 MINUTE = timedelta(minutes=1)
 
@@ -90,6 +91,35 @@ def test_a_letter_written_twice_is_one_letter(station):
     write_again()
 
     assert [row.kind for row in rows()] == ["booking_created", "new_booking"]
+
+
+# --- how many
+
+
+def test_an_address_gets_five_letters_an_hour_whoever_books_for_it_and_the_station_sees_what_did_not_leave(station):
+    """Nobody has proven that the address is theirs: forty bookings from four networks are no mail bomb."""
+    for number in range(40):
+        origin, time = (
+            f"network {number % 4}",
+            f"2026-11-0{3 + number // 17} {9 + number % 17 // 2:02}:{number % 2 * 30:02}",
+        )
+        booking(station, time, ANNA, services=("Балансировка",), origin=origin)
+
+    ended = Counter((row.state, row.last_error) for row in rows(recipient=ANNA.email))
+    assert ended == {("pending", ""): 5, ("failed", outbox.TOO_MANY_LETTERS): 35}
+
+
+def test_one_network_books_and_moves_so_often_an_hour_and_the_station_gets_no_more_letters(station, monkeypatch):
+    monkeypatch.setattr(limits, "MOVES", limits.Limit("move", 2, limits.MOVES.within))
+    booked = booking(station, "2026-11-03 09:00", origin="network")
+    for when in ("10:00", "11:00"):
+        reschedule_booking(booked.id, actor="customer", starts_at=kyiv(f"2026-11-03 {when}"), origin="network")
+
+    for _ in range(2):
+        with pytest.raises(TooManyAttempts):
+            reschedule_booking(booked.id, actor="customer", starts_at=kyiv("2026-11-03 12:00"), origin="network")
+
+    assert len(rows(kind="booking_rescheduled_by_customer")) == 2
 
 
 # --- claiming
@@ -400,70 +430,3 @@ def test_without_a_queue_a_bell_rings_in_the_process(app, station, monkeypatch):
 
     assert jobs.bell.is_set()
     jobs.bell.clear()
-
-
-# --- the periodic jobs
-
-
-@pytest.fixture
-def scheduler(app, redis):
-    return periodic.Scheduler(connection=redis, job_class=periodic.JsonJob, interval=1)
-
-
-def plan(scheduler):
-    return {job.id for job in scheduler.get_jobs()}
-
-
-def test_the_plan_in_redis_follows_the_list_in_the_code(scheduler):
-    hourly, daily = periodic.Periodic("drain_letters", 3600), periodic.Periodic("drain_letters", 86400)
-    periodic.reconcile(scheduler, [hourly])
-    periodic.reconcile(scheduler, [hourly])
-    assert plan(scheduler) == {hourly.id}
-
-    periodic.reconcile(scheduler, [daily])
-    assert plan(scheduler) == {daily.id}
-
-    scheduler.connection.flushdb()
-    scheduler.enqueue_jobs()
-    assert plan(scheduler) == {job.id for job in periodic.PERIODIC}
-
-
-def test_a_job_that_nobody_fetches_waits_once(scheduler, at):
-    for _ in range(5):
-        scheduler.enqueue_jobs()
-        at(clock.now() + MINUTE)
-
-    queues = (jobs.LETTERS, jobs.TICKS)
-    waiting = [scheduler.connection.lrange(f"rq:queue:{name}", 0, -1) for name in queues]
-    once = [sum(each.queue == name for each in periodic.PERIODIC) for name in queues]
-    assert [len(queue) for queue in waiting] == once
-    assert all(once)
-
-
-def test_of_two_schedulers_one_rings(scheduler, redis):
-    other = periodic.Scheduler(connection=redis, job_class=periodic.JsonJob, interval=1)
-
-    assert scheduler.acquire_lock()
-    assert not other.acquire_lock()
-    scheduler.remove_lock()
-    assert other.acquire_lock()
-    other.remove_lock()
-
-
-@pytest.mark.parametrize("job", periodic.PERIODIC, ids=lambda job: job.task)
-def test_every_periodic_job_is_there_and_may_come_at_any_time(station, job):
-    getattr(tasks, job.task)()
-    getattr(tasks, job.task)()
-
-
-def test_expired_holds_are_tidied_away_and_days_are_opened(station, at):
-    reserve_slot_temporarily(station.id, kyiv("10:30"), 30, new_token())
-    offered = db.session.scalar(select(func.max(ScheduleSlot.starts_at)))
-    at("2026-11-03 09:00")
-
-    assert tasks.cleanup_expired_reservations() == 1
-    tasks.rolling_schedule_generator()
-
-    db.session.rollback()
-    assert db.session.scalar(select(func.count()).select_from(Reservation)) == 0
-    assert db.session.scalar(select(func.max(ScheduleSlot.starts_at))) > offered

@@ -193,6 +193,8 @@ def test_no_letter_is_lost_and_none_leaves_twice_without_an_excuse(station, at):
     for seed in range(first, first + SEEDS):
         found, trace = play(seed, station, at)
         assert not found, (seed, found, trace[-20:])
+    if TRIALS:
+        print(f"\nseeds {first} to {first + SEEDS - 1}: no fault")
 
 
 @pytest.mark.parametrize("mistake", ["no lease", "no fencing", "gives up early", "marks before it sends"])
@@ -203,6 +205,8 @@ def test_a_mistake_that_is_planted_is_found_and_found_again(station, at, mistake
         if found:
             break
     assert found, f"{mistake}: not found in {MOST_SEEDS_TO_FIND_A_MISTAKE} seeds"
+    if TRIALS:
+        print(f"\n{mistake}: found with seed {seed}: {found[0]}")
 
     again, same_trace = play(seed, station, at, mark_first=mistake.startswith("marks"))
 

@@ -137,6 +137,7 @@ def installation(database: str, new_database: Callable[[str], str], tmp_path: Pa
     return install
 
 
+@pytest.mark.parametrize("database", ["postgresql"])  # on SQLite: test_chaos.py
 def test_a_letter_arrives_once_though_its_worker_and_the_queue_are_killed(installation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("v")
     with mail_server(stalled=1) as server, installation(server, f"unix://{folder}/valkey.sock") as house:
@@ -157,6 +158,7 @@ def test_a_letter_arrives_once_though_its_worker_and_the_queue_are_killed(instal
         assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_without_a_worker_letters_wait_and_the_next_one_sends_them(installation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("v")
     with mail_server() as server, valkey(folder) as (_, url), installation(server, url) as house:

@@ -189,13 +189,17 @@ def cancel(sent: Found, token: str) -> Found:
 @access.link_holder
 @bp.arguments(schemas.Rescheduling)
 @bp.response(200, schemas.OwnBooking)
-@bp.refuses(*BODY, "not_found", "too_late_to_change", "wrong_transition", *TIMES)
+@bp.refuses(*BODY, "not_found", "too_late_to_change", "wrong_transition", *TIMES, "too_many_attempts")
 def reschedule(sent: Found, token: str) -> Found:
     """Move it. The new time is won and the old one freed, or nothing changes."""
     booking = _load(token)
     with suggesting(booking.service_point, sent["starts_at"], booking.total_duration, needs_of(booking)):
         moved = reschedule_booking(
-            booking.id, actor=CUSTOMER, starts_at=sent["starts_at"], post_number=sent.get("post_number")
+            booking.id,
+            actor=CUSTOMER,
+            starts_at=sent["starts_at"],
+            post_number=sent.get("post_number"),
+            origin=access.origin(),
         )
     return own(moved, token)
 

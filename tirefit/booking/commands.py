@@ -118,6 +118,7 @@ def reschedule_booking(
     user_id: int | None = None,
     seen_version: int | None = None,
     tell_customer: bool | None = None,
+    origin: str | None = None,
 ) -> Booking:
     """Move a booking: to another time, another post, other services, another car, or several of these at once.
 
@@ -130,6 +131,7 @@ def reschedule_booking(
     work changes. To another post alone is never news: the customer does not know of posts.
 
     All posts of the station are locked first, in ascending id, so that two who swap their times cannot deadlock.
+    `origin` is the network it comes from, which may move so many an hour (TooManyAttempts).
     Raises SlotTaken and what else `reasons.refusal` finds, BookingChanged, WrongTransition, UnknownService.
     """
     booking = load_for_change(booking_id, all_posts=True)
@@ -144,6 +146,8 @@ def reschedule_booking(
     require_version(booking, seen_version)
     if by_customer and not may_still_change(booking):
         raise TooLateToChange(cutoff_minutes=point.cancel_cutoff_minutes)
+    if origin is not None:
+        limits.require_few(limits.MOVES, origin)
     before = agreement(booking)
     if is_other_visit:
         _agree_on(booking, visit)

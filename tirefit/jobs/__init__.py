@@ -19,7 +19,7 @@ from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
 from tirefit.database import db
-from tirefit.notifications import outbox
+from tirefit.notifications import letters, outbox
 from tirefit.webhooks.outbox import deliveries_written
 
 LETTERS, TICKS, WEBHOOKS = "letters", "ticks", "webhooks"
@@ -80,6 +80,7 @@ def work(redis_url: str) -> None:
         worker_ttl=25,  # with the next line: what a killed worker left behind is noticed after 93 s instead of 405
         maintenance_interval=10,
     )
+    letters.make_ready()
     ring()  # who started us may have done so because our predecessor died over a letter
     db.session.remove()
     db.engine.dispose()  # a fork must not share a connection with its parent

