@@ -32,7 +32,7 @@ e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get wh
 trials: $(VENV)/tests ## the long form of the tests about crowds and of the engine's proofs; twenty minutes, idle machine
 	@TIREFIT_TRIALS=1 $(PY) -m pytest -sv tests/races tests/integration/test_offer.py tests/integration/test_engine_machine.py \
 		tests/integration/test_preview_is_apply.py tests/integration/test_outbox_simulation.py \
-		tests/integration/test_reminder_histories.py tests/integration/test_api_anything.py \
+		tests/integration/test_reminder_histories.py tests/integration/test_mail_server.py tests/integration/test_api_anything.py \
 		tests/integration/test_moving_in.py tests/integration/test_audit.py tests/integration/test_reports.py \
 		tests/e2e/test_access.py
 

@@ -250,8 +250,10 @@ def empty_all_tables() -> None:
 def migrate(url: str, instance: Path) -> None:
     app = create_app(DATABASE_URL=url, INSTANCE_PATH=str(instance))
     with app.app_context():
-        flask_migrate.upgrade()
-        db.engine.dispose()
+        try:
+            flask_migrate.upgrade()
+        finally:
+            db.engine.dispose()
 
 
 @event.listens_for(Engine, "connect")

@@ -8,7 +8,7 @@ from typing import Any
 import alembic.command
 from alembic.config import Config
 from flask import current_app
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from tirefit import create_app
 from tirefit.config import ROOT
@@ -26,6 +26,18 @@ def app_on(url: str, instance: Path) -> Iterator[None]:
         finally:
             db.session.remove()
             db.engine.dispose()
+
+
+@contextmanager
+def engine_on(url: str, **options: Any) -> Iterator[Engine]:
+    """An engine of the test's own. It leaves no connection behind, whatever happens: one that is still open when it is
+    forgotten is a warning in some later test.
+    """
+    engine = create_engine(url, **options)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def alembic_config() -> Config:
@@ -76,12 +88,10 @@ def posts() -> list[tuple[Any, ...]]:
 
 
 def fresh_schema(url: str) -> dict[str, Any]:
-    engine = create_engine(url, **engine_options(url))
-    with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+    options = engine_options(url) | {"execution_options": WRITE}
+    with engine_on(url, **options) as engine, engine.begin() as connection:
         db.metadata.create_all(connection)
-        found = schema_of(connection)
-    engine.dispose()
-    return found
+        return schema_of(connection)
 
 
 def schema() -> dict[str, Any]:

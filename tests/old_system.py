@@ -5,8 +5,9 @@ import random
 from datetime import date, timedelta
 from pathlib import Path
 
-from sqlalchemy import Column, MetaData, Table, Text, create_engine, insert
+from sqlalchemy import Column, MetaData, Table, Text, insert
 
+from tests.history import engine_on
 from tirefit.database import WRITE
 
 Rows = dict[str, list[dict[str, object]]]
@@ -60,9 +61,8 @@ SMALL: Rows = {
 
 def in_database(url: str, rows: Rows) -> str:
     """Write it into an empty database, every column as text, as exports and dumps of it had them."""
-    engine = create_engine(url)
     tables = MetaData()
-    with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+    with engine_on(url, execution_options=WRITE) as engine, engine.begin() as connection:
         for name, found in rows.items():
             columns = list(dict.fromkeys(column for row in found for column in row))
             table = Table(name, tables, *(Column(column, Text) for column in columns))
@@ -70,7 +70,6 @@ def in_database(url: str, rows: Rows) -> str:
             whole = [{c: None if row.get(c) is None else str(row[c]) for c in columns} for row in found]
             for start in range(0, len(whole), 5000):
                 connection.execute(insert(table), whole[start : start + 5000])
-    engine.dispose()
     return url
 
 

@@ -32,9 +32,11 @@ SECRETS = re.compile(r"Traceback|sqlalchemy|psycopg|OperationalError|sqlite", re
 def in_production(url: str, instance: Path) -> Iterator[Flask]:
     """The program as it runs outside: faults of ours are shown as pages, not raised at the test."""
     app = create_app(DATABASE_URL=url, INSTANCE_PATH=str(instance), WTF_CSRF_ENABLED=False)
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.engine.dispose()
 
 
 def open_a_station() -> str:

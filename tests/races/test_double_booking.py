@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from tests import factories
 from tests.factories import KYIV
+from tests.history import engine_on
 from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tirefit.database import WRITE
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
@@ -151,8 +152,7 @@ def alternatives(tap: Answer) -> list[str]:
 
 
 def drop_guard(station: Station) -> None:
-    engine = create_engine(station.url, execution_options=WRITE)
-    with engine.begin() as connection:
+    with engine_on(station.url, execution_options=WRITE) as engine, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             # The program names it where it writes: another one of that name takes its place, and guards no row.
             connection.execute(text(f"ALTER TABLE reservations DROP CONSTRAINT {OVERLAP_GUARD}"))
@@ -161,12 +161,8 @@ def drop_guard(station: Station) -> None:
         else:
             for trigger in SQLITE_GUARD:
                 connection.execute(text(f"DROP TRIGGER {trigger}"))
-    engine.dispose()
 
 
 def number(station: Station, query: str) -> int:
-    engine = create_engine(station.url)
-    with engine.connect() as connection:
-        found = connection.scalar(text(query))
-    engine.dispose()
-    return found
+    with engine_on(station.url) as engine, engine.connect() as connection:
+        return connection.scalar(text(query))

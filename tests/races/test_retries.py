@@ -8,8 +8,9 @@ import http.client
 import time
 from collections import Counter
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
+from tests.history import engine_on
 from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tests.races.test_double_booking import ANNA, FOUR_WORKERS, gather, number, three_posts
 from tirefit.schedule.reservations import hash_of, new_token
@@ -178,9 +179,6 @@ def address(answer: Answer) -> str:
 
 
 def bookings_of(station: Station, path: str) -> list[tuple[int, str, str]]:
-    engine = create_engine(station.url)
-    with engine.connect() as connection:
+    with engine_on(station.url) as engine, engine.connect() as connection:
         token = path.removeprefix("/h/")
-        found = [tuple(row) for row in connection.execute(text(OF_TOKEN), {"hash": hash_of(token)})]
-    engine.dispose()
-    return found
+        return [tuple(row) for row in connection.execute(text(OF_TOKEN), {"hash": hash_of(token)})]

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
 
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from tests import factories
 from tests.factories import KYIV, PASSWORD
-from tests.history import app_on
+from tests.history import app_on, engine_on
 from tests.races.conftest import TRIALS, Answer, Customer, Station
 from tests.races.test_double_booking import FOUR_WORKERS, OVERLAPS, WITHOUT_ORDER, drop_guard, number
 from tirefit.database import db
@@ -185,8 +185,11 @@ class Crowd:
 @contextmanager
 def crowd_at(station: Station) -> Iterator[Crowd]:
     """Twelve people, each beside somebody of the station's who moves and restores for them."""
-    engine = create_engine(station.url)
+    with engine_on(station.url) as engine:
+        yield _crowd(station, engine)
 
+
+def _crowd(station: Station, engine: Engine) -> Crowd:
     def read(token: str) -> tuple[str, str, datetime, int]:
         with engine.connect() as connection:
             found = connection.execute(text(BY_TOKEN), {"hash": hash_of(token)}).one()
@@ -209,8 +212,7 @@ def crowd_at(station: Station) -> Iterator[Crowd]:
     }
     visits = [[services[name] for name in visit] for visit in VISITS]
     visitors = [Visitor(n, station, staff.same_browser_again(), read, visits) for n in range(PEOPLE)]
-    yield Crowd(station, visitors, read)
-    engine.dispose()
+    return Crowd(station, visitors, read)
 
 
 @dataclass
