@@ -261,8 +261,9 @@ def kills(dice: random.Random, seconds: float, victims: dict[str, int]) -> list[
 
 
 def two_stations() -> None:
-    for slug in ("zimnyaya-5", "letnyaya-7"):
-        factories.station(slug, slug, posts=(30,) * 4, horizon_days=20)
+    """One gets letters, too; the other has no address."""
+    for slug, email in (("zimnyaya-5", "zimnyaya-5@example.com"), ("letnyaya-7", None)):
+        factories.station(slug, slug, posts=(30,) * 4, horizon_days=20, email=email)
 
 
 def orders(count: int, dice: random.Random) -> list[Order]:
@@ -354,6 +355,7 @@ class Found:
     acknowledged: list[Order]
     per_second: float
     missing: set[str]  # acknowledged, and not in the database
+    promised: int  # letters, by the bookings that there are
     rows: Counter[str]  # letters by state
     owed: set[str]  # Message-IDs of what was promised and could be delivered
     arrived: Counter[str]
@@ -370,6 +372,8 @@ def look(crowd: Crowd, mail: MoodyServer) -> Found:
     acknowledged = [order for order in crowd.wanted if order.answered_at is not None]
     spent = max(crowd.seconds, max(order.answered_at or 0 for order in acknowledged) - acknowledged[0].sent_at)
     numbers = set(db.session.scalars(select(Booking.number)))
+    told = select(func.count()).select_from(Booking).join(ServicePoint, ServicePoint.id == Booking.service_point_id)
+    to_stations = db.session.scalar(told.where(ServicePoint.email.is_not(None))) or 0
     rows = Counter(
         dict(db.session.execute(select(Notification.state, func.count()).group_by(Notification.state)).all())
     )
@@ -386,6 +390,7 @@ def look(crowd: Crowd, mail: MoodyServer) -> Found:
         acknowledged=acknowledged,
         per_second=len(acknowledged) / spent,
         missing={order.booking for order in acknowledged} - numbers,
+        promised=len(numbers) + to_stations,
         rows=rows,
         owed={f"<{id}@localhost>" for id in owed},
         arrived=Counter(message["Message-ID"] for message in mail.messages),
