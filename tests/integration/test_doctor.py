@@ -155,6 +155,7 @@ def test_a_dns_server_that_says_nothing_is_no_fault_of_the_domain(own_domain):
     assert [(finding.about, finding.state) for finding in doctor.domain("tirefit.org", silent)] == [("DNS", "look")]
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_the_key_must_fit_the_record(app, own_domain, monkeypatch, tmp_path):
     key, other = rsa_key(), rsa_key()
     (tmp_path / "dkim.pem").write_text(key.pem)

@@ -14,6 +14,7 @@ from flask_babel import force_locale
 from sqlalchemy import select
 
 from tests import factories
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import ANNA, booking
 from tirefit import clock, i18n, leases
 from tirefit.booking.commands import Customer
@@ -67,6 +68,7 @@ def parts_of(message):
 # --- what they say
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("status", ["pending", "confirmed", "cancelled_by_customer", "cancelled_by_station"])
 @pytest.mark.parametrize("locale", i18n.LANGUAGES)
 def test_every_letter_has_its_parts_in_every_language(app, locale, status):
@@ -94,6 +96,7 @@ def test_every_letter_has_its_parts_in_every_language(app, locale, status):
         assert not message.body.startswith("<")
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("locale", "kind", "subject"),
     [
@@ -117,6 +120,7 @@ def test_times_are_those_of_the_stations_clock(app):
     assert "12:00" in message.html and "09:00" not in message.html
 
 
+@ON_ONE_DATABASE
 def test_a_letter_brings_its_whole_look_and_fetches_nothing(booked):
     for kind in KINDS:
         html = compose(kind, booked).html

@@ -11,6 +11,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
 from tests import factories
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import ANNA, BORIS, booking, sign_in
 from tests.keys import rsa_key
 from tests.services import MailServer
@@ -127,6 +128,7 @@ def test_log_and_board_say_that_letters_do_not_leave_and_stop_saying_it(manager,
     assert "Письма не уходят" not in manager.get(LOG).text
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -148,6 +150,7 @@ def test_errors_are_told_in_words(app, error, words):
 # --- samples
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("locale", i18n.LANGUAGES)
 def test_every_kind_can_be_looked_at_in_every_language(station, locale):
     for kind in EVERY_KIND:
@@ -218,6 +221,7 @@ class Keeper(MailServer):
         return "250 kept"
 
 
+@ON_ONE_DATABASE
 def test_letters_are_signed_where_there_is_a_key_and_nobody_can_change_them(app, station, monkeypatch, tmp_path):
     key = rsa_key()
     (tmp_path / "dkim.pem").write_text(key.pem)

@@ -172,6 +172,7 @@ def test_without_a_worker_letters_wait_and_the_next_one_sends_them(installation,
         assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
+@pytest.mark.parametrize("database", ["postgresql"])  # on SQLite: test_chaos.py
 def test_several_workers_share_the_letters_and_send_each_once(installation):
     with mail_server(0.05) as server, installation(server) as house:
         house.book(10)
