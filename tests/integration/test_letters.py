@@ -278,6 +278,15 @@ def test_without_a_mail_server_letters_wait_and_somebody_is_told(app, booked, mo
     assert "TIREFIT_MAIL_SERVER is not set" in caplog.text
 
 
+@ON_ONE_DATABASE
+def test_a_long_comment_makes_no_line_that_is_too_long_for_a_mail_server(station, smtp):
+    booking(station, "2026-11-03 10:30", notes="щ" * 500)  # a thousand bytes, and 998 are what a server must take
+
+    assert tasks.drain_letters() == 2
+
+    assert "щ" * 500 in parts_of(smtp.messages[1])[0]
+
+
 # --- the demo's mailbox
 
 
