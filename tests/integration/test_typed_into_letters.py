@@ -147,8 +147,8 @@ def test_what_is_typed_into_any_field_stands_in_every_letter_as_typed(visit, smt
         for text in (plain, words, message["Subject"]):
             close_together = "".join(text.split())  # a long subject is folded, and gets spaces where that is done
             assert close_together.count(TRICKS[0][:6]) == close_together.count("".join(TRICKS).replace(" ", "")), kind
-        assert (all_tricks in plain) == (all_tricks in words), kind
-        assert all_tricks in plain or kind not in ABOUT_STATIONS, kind
+        assert all_tricks in plain or kind == "password_reset", kind  # which names nobody
+        assert all_tricks in words, kind
         if calendar:
             assert len(icalendar.Calendar.from_ical(calendar).walk("VEVENT")) == 1
         assert set(message.keys()) <= HEAD, kind
