@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.factories import MONDAY, booking, clear_bookings, kyiv
-from tirefit import clock
+from tirefit import clock, leases
 from tirefit.booking.commands import Customer, reschedule_booking
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import db
@@ -182,7 +182,7 @@ def mistakes(monkeypatch):
         return True
 
     return {
-        "no lease": lambda: monkeypatch.setattr(outbox, "LEASE", timedelta()),
+        "no lease": lambda: monkeypatch.setattr(leases, "LEASE", timedelta()),
         "no fencing": lambda: monkeypatch.setattr(outbox, "_finish", finish_without_fence),
         "gives up early": lambda: monkeypatch.setattr(outbox, "MOST_ATTEMPTS", 2),
         "marks before it sends": lambda: None,

@@ -17,11 +17,11 @@ from sqlalchemy import select
 
 from tests import factories
 from tests.factories import ANNA, booking
-from tirefit import clock
+from tirefit import clock, leases
 from tirefit.database import command, db
 from tirefit.jobs import tasks
 from tirefit.models import Booking, Notification, ScheduleException
-from tirefit.notifications import delivery, letters, outbox, samples
+from tirefit.notifications import delivery, letters, samples
 from tirefit.notifications.kinds import EVERY_KIND, KINDS
 from tirefit.notifications.outbox import ClaimedLetter
 
@@ -110,11 +110,11 @@ def _letter(kind: str, visit: Booking, typed: dict[str, str]) -> Message:
         locale="ru",
         message_id=f"0123.{kind}",
         lease="",
-        leased_until=clock.now() + outbox.LEASE,
+        leased_until=clock.now() + leases.LEASE,
         token="A" * 22 if about and about.to_customer else None,
         service_point_id=station.id,
         topic=f"{station.slug} {TOMORROW}",
-        facts={"cause": "horizon", "count": 1, "stations": [station.name]},
+        facts={"cause": "horizon", "count": 1, "stations": [station.name], "url": f"https://{station.name}"},
     )
     return letters.compose(claimed)
 

@@ -43,10 +43,10 @@ MAIL_TIMEOUT = 1  # seconds
 QUICK = f"""
 from functools import partial
 from datetime import timedelta
+from tirefit import leases
 from tirefit.jobs import periodic
-from tirefit.notifications import outbox
-outbox.LEASE = timedelta(seconds={5 * MAIL_TIMEOUT})
-outbox.BACK_OFF = tuple(timedelta(seconds=seconds) for seconds in {{waits}})
+leases.LEASE = timedelta(seconds={5 * MAIL_TIMEOUT})
+leases.BACK_OFF = tuple(timedelta(seconds=seconds) for seconds in {{waits}})
 rounds = [periodic.Periodic("drain_letters", every=1, queue="letters"), *periodic.PERIODIC[1:]]
 periodic.reconcile = partial(periodic.reconcile, wanted=rounds)
 periodic.ROUND = 1
