@@ -10,6 +10,7 @@ import secrets
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
@@ -19,7 +20,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
 from tirefit import audit, clock
-from tirefit.database import command, db
+from tirefit.database import command, db, on_commit
 from tirefit.errors import (
     Busy,
     EmailInvalid,
@@ -29,11 +30,22 @@ from tirefit.errors import (
     UnknownStation,
     WrongCredentials,
 )
-from tirefit.models import LoginAttempt, ServicePoint, User, UserRole, UserSession
+from tirefit.logs import security
+from tirefit.models import (
+    LoginAttempt,
+    SecondStep,
+    SecondStepRule,
+    ServicePoint,
+    User,
+    UserRole,
+    UserSession,
+    WaitingSignIn,
+)
 
 IDLE = timedelta(hours=8)
 ABSOLUTE = timedelta(hours=12)
 SEEN_EVERY = timedelta(minutes=5)  # how exactly the last visit is known
+WAITS = timedelta(minutes=10)  # a right password for its second step
 
 MOST_ATTEMPTS = 10
 ATTEMPTS_LAST = timedelta(minutes=5)
@@ -47,8 +59,18 @@ _hasher = PasswordHasher()
 _nobody = _hasher.hash(secrets.token_hex(16))  # so that an unknown person takes as long as a wrong password
 
 
-def sign_in(email: str, password: str, address: str) -> str:
-    """Open a session for whoever e-mail and password belong to; → its token, known to the browser alone.
+@dataclass(frozen=True)
+class SignIn:
+    """What the browser keeps after a right password: a session's token, or (`waits`) the token of a sign-in that still
+    owes its second step (tirefit/second_step.py).
+    """
+
+    token: str
+    waits: bool
+
+
+def sign_in(email: str, password: str, address: str) -> SignIn:
+    """Let in whoever e-mail and password belong to, or let them wait for their second step.
 
     Raises WrongCredentials, the same for an unknown person, a wrong password and a closed account, and as late.
     Raises TooManyAttempts after ten failures of one account or from one address within five minutes, for the right
@@ -197,18 +219,44 @@ def _begin_attempt(*subjects: str) -> list[int]:
 
 
 @command
-def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> str:
-    token = secrets.token_urlsafe(16)
-    now = clock.now()
+def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> SignIn:
     user = db.session.get_one(User, user_id)
     if _hasher.check_needs_rehash(user.password_hash):
         user.password_hash = _hasher.hash(password)
     db.session.execute(delete(LoginAttempt).where(LoginAttempt.id.in_(attempts)))
     db.session.execute(delete(LoginAttempt).where(LoginAttempt.subject == _subject("account", user.email)))
+    if has_second_step(user_id) or must_have_second_step(user):
+        return SignIn(_let_wait(user_id), waits=True)
+    return SignIn(open_session(user_id), waits=False)
+
+
+def open_session(user_id: int) -> str:
+    """Inside a command, when every step of signing in is done: a session; → its token, known to the browser alone."""
+    token, now = secrets.token_urlsafe(16), clock.now()
     db.session.execute(delete(UserSession).where(UserSession.created_at <= now - ABSOLUTE))
     db.session.add(UserSession(token_hash=_hash(token), user_id=user_id, created_at=now, last_seen_at=now))
-    user.last_seen_at = now
+    db.session.execute(update(User).where(User.id == user_id).values(last_seen_at=now))
+    on_commit(lambda: security.info("user %s signed in", user_id))
     return token
+
+
+def _let_wait(user_id: int) -> str:
+    token, now = secrets.token_urlsafe(16), clock.now()
+    db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.created_at <= now - WAITS))
+    db.session.add(WaitingSignIn(token_hash=_hash(token), user_id=user_id, created_at=now))
+    return token
+
+
+def has_second_step(user_id: int) -> bool:
+    """Does a password alone no longer let this person in?"""
+    step = db.session.get(SecondStep, user_id, populate_existing=True)
+    return step is not None and step.on_since is not None
+
+
+def must_have_second_step(user: User) -> bool:
+    """Does one of the person's roles ask for a second step?"""
+    asked = select(SecondStepRule.role).where(SecondStepRule.role.in_({held.role for held in user.roles}))
+    return db.session.scalar(asked.limit(1)) is not None
 
 
 @command

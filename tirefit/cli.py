@@ -7,16 +7,14 @@ from pathlib import Path
 
 import click
 import flask_migrate
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
-from tirefit import accounts, backup, demo, doctor, founding, jobs, tokens
+from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, second_step, tokens
 from tirefit.booking import privacy
-from tirefit.database import db
+from tirefit.database import db, schema_state
 from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
 from tirefit.importing import report, writing
 from tirefit.importing.plan import make_plan
@@ -28,7 +26,7 @@ from tirefit.schedule.rolling import generate_rolling_schedule
 
 def init_app(app: Flask) -> None:
     running = (serve, web, worker, scheduler, generate_schedule)
-    for command in (*running, user, token, import_legacy, customer, demo_, backup_, restore_, doctor_):
+    for command in (*running, user, token, import_legacy, customer, demo_, backup_, restore_, doctor_, deploy_check_):
         app.cli.add_command(command)
 
 
@@ -125,6 +123,20 @@ def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_pa
     click.echo(f"{email} can sign in at /login." if password else f"{email} can sign in at /login with {made}")
 
 
+@user.command("reset-second-step")
+@click.argument("email")
+@with_appcontext
+def reset_second_step(email: str) -> None:
+    """For EMAIL who has lost the phone and the recovery codes: sign them out, and let them in by password once more."""
+    try:
+        second_step.reset_of(email)
+    except UnknownPerson:
+        raise click.ClickException(f"Nobody signs in as {email}.") from None
+    click.echo(
+        f"{email} signs in with the password alone, and sets the second step up again if their role asks for it."
+    )
+
+
 @click.group()
 def token() -> None:
     """Tokens: how programs of the station's people ask the API."""
@@ -184,9 +196,24 @@ def doctor_(no_dns: bool) -> None:
 
     Changes nothing. The exit code is 1 when something is wrong, for whoever watches.
     """
+    _tell(doctor.examine(None if no_dns else doctor.ask_dns))
+
+
+@click.command("deploy-check")
+@with_appcontext
+def deploy_check_() -> None:
+    """May this release take over? Run it in the new release's folder before the old one is told to end.
+
+    Settings, secret, database, schema, guard, instance folder, pages, translations, static files, Redis and the mail
+    server. Changes nothing. The exit code is 1 when something is wrong: then leave the old release running.
+    """
+    _tell(deploy_check.examine())
+
+
+def _tell(findings: Iterator[doctor.Finding]) -> None:
     signs = {"ok": "ok   ", "look": "look ", "wrong": "WRONG"}
     found = []
-    for finding in doctor.examine(None if no_dns else doctor.ask_dns):
+    for finding in findings:
         found.append(finding.state)
         click.echo(f"{signs[finding.state]}  {finding.about}: {finding.words}")
     if "wrong" in found:
@@ -286,8 +313,9 @@ def _count(number: int, thing: str) -> str:
 
 
 def _prepare_database() -> None:
-    _save_before_migrating()
-    flask_migrate.upgrade()
+    if schema_state(db.session.connection()) != "ahead":  # a release that was taken back runs on the newer one's schema
+        _save_before_migrating()
+        flask_migrate.upgrade()
     if not overlap_guard_is_there(db.session.connection()):
         raise runner.CannotStart(
             f"the database lacks {OVERLAP_GUARD}, which keeps a time from being sold twice. Restore it from a backup,"
@@ -308,10 +336,8 @@ def _tell_setup_code() -> None:
 def _save_before_migrating() -> None:
     """A new version changes the schema at its first start: keep the database as the old version left it."""
     url = db.engine.url
-    with db.engine.connect() as connection:
-        known = set(MigrationContext.configure(connection).get_current_heads())
-    newest = set(ScriptDirectory(current_app.extensions["migrate"].directory).get_heads())
-    if url.get_backend_name() == "sqlite" and known and known != newest:
+    is_new = not inspect(db.engine).has_table("alembic_version")
+    if url.get_backend_name() == "sqlite" and not is_new and schema_state(db.session.connection()) == "behind":
         try:
             click.echo(f"Before the migration: {backup.backup_by_itself(url, _backups(), 'before-migration')}")
         except backup.NoBackup as reason:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, Integer, MetaData, Text, TypeDecorator, event, text
 from sqlalchemy.engine import URL, Connection, make_url
@@ -20,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeEngine
 
+from tirefit import config
 from tirefit.errors import Busy
 
 try:
@@ -208,6 +211,24 @@ def is_out_of_reach(error: Exception) -> bool:
         or (from_psycopg and isinstance(error, OperationalError))
         or any(said in words for said in SQLITE_IS_AWAY)
     )
+
+
+def schema_state(connection: Connection) -> Literal["ok", "behind", "ahead"]:
+    """Is the schema the one this code was written for? `ahead`: a newer release has migrated it, in a way that this one
+    can live with (docs/decisions/0002-migrations.md). `behind`: run `flask db upgrade`.
+    """
+    newest, known = _migrations()
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if found == newest:
+        return "ok"
+    return "ahead" if found - known else "behind"
+
+
+@cache
+def _migrations() -> tuple[frozenset[str], frozenset[str]]:
+    """The newest ones, and all."""
+    script = ScriptDirectory(str(config.ROOT / "migrations"))
+    return frozenset(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
 
 
 def _worth_another_try(error: DBAPIError) -> bool:

@@ -12,14 +12,12 @@ from urllib.parse import urlsplit
 
 import dns.exception
 import dns.resolver
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased, selectinload
 
 from tirefit import clock, jobs
-from tirefit.database import db
+from tirefit.database import db, schema_state
 from tirefit.jobs import queues
 from tirefit.models import (
     OVERLAP_GUARD,
@@ -53,13 +51,13 @@ class Finding:
 
 def examine(lookup: Lookup | None = None) -> Iterator[Finding]:
     """Everything, in order: data, offers, letters, queue, clock, mail. `lookup` None: DNS is not asked."""
-    yield from _schema()
+    yield from schema()
     yield from _reservations()
     yield from _offers()
     yield from _letters()
     yield from _queue()
     yield from _clock()
-    yield from _mail_server()
+    yield from mail_server()
     if lookup is not None and current_app.config["MAIL_SERVER"]:
         yield from domain(sender_domain(), lookup)
 
@@ -91,13 +89,16 @@ def domain(name: str, lookup: Lookup) -> Iterator[Finding]:
         yield Finding("look", "DNS", f"cannot be asked about {name}: {error}")
 
 
-def _schema() -> Iterator[Finding]:
+def schema() -> Iterator[Finding]:
+    """Is it the one this code was written for, and does it keep a time from being sold twice?"""
     connection = db.session.connection()
-    newest = set(ScriptDirectory(current_app.extensions["migrate"].directory).get_heads())
-    if set(MigrationContext.configure(connection).get_current_heads()) == newest:
-        yield Finding("ok", "schema", "the newest")
-    else:
-        yield Finding("wrong", "schema", "is not the newest; run: flask db upgrade")
+    match schema_state(connection):
+        case "ok":
+            yield Finding("ok", "schema", "the newest")
+        case "ahead":
+            yield Finding("look", "schema", "is ahead of this release: a newer one has migrated it")
+        case "behind":
+            yield Finding("wrong", "schema", "is not the newest; run: flask db upgrade")
     if overlap_guard_is_there(connection):
         yield Finding("ok", "guard", "the database refuses overlaps")
     else:
@@ -185,7 +186,8 @@ def _clock() -> Iterator[Finding]:
     yield Finding(state, "clock", f"{apart.total_seconds():.1f} s from the database's")
 
 
-def _mail_server() -> Iterator[Finding]:
+def mail_server() -> Iterator[Finding]:
+    """Does it let us in?"""
     if delivery.way() is None:
         yield Finding("wrong", "mail", "TIREFIT_MAIL_SERVER is not set: letters wait for ever")
     elif delivery.way() == "mailbox":

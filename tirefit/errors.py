@@ -217,6 +217,27 @@ class WrongCode(Problem):
     status = 422
 
 
+class SecondCodeWrong(Problem):
+    """Not the code of these 30 seconds, one that has been used, or no recovery code of this person's."""
+
+    code = "second_code_wrong"
+    status = 422
+
+
+class SignInTooOld(Problem):
+    """The password was given too long ago, or the sign-in has been finished: it begins anew."""
+
+    code = "sign_in_too_old"
+    status = 410
+
+
+class SecondStepDemanded(Problem):
+    """The person's role asks for a second step: it can be moved to another phone, and not turned off."""
+
+    code = "second_step_demanded"
+    status = 409
+
+
 class EmailTaken(Problem):
     """Somebody has an account with that address already."""
 

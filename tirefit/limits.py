@@ -28,6 +28,8 @@ class Limit:
 BOOKINGS = Limit("booking", 30, timedelta(hours=1))
 MOVES = Limit("move", 30, timedelta(hours=1))  # each writes to the station, too
 LINKS = Limit("link", 10, timedelta(hours=1))
+# A million codes, three of which fit: whoever knows the password needs decades.
+CODES = (Limit("code", 5, timedelta(minutes=5)), Limit("code of the day", 50, timedelta(days=1)))
 
 
 def require_few(limit: Limit, subject: str) -> None:
@@ -43,6 +45,11 @@ def require_few(limit: Limit, subject: str) -> None:
     if count >= limit.most:
         raise TooManyAttempts(retry_after=max(1, int((first - since).total_seconds())))
     db.session.add(Attempt(kind=limit.kind, subject=subject, at=clock.now()))
+
+
+def forget(limit: Limit, subject: str) -> None:
+    """Inside a command: what was counted of this kind by this subject no longer is."""
+    db.session.execute(delete(Attempt).where(Attempt.kind == limit.kind, Attempt.subject == subject))
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,16 @@ OURS = "tirefit"
 HEADER = "X-Request-ID"
 FIT_TO_KEEP = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
+REFUSALS = (401, 403, 429)
+DOORS = ("/login", "/login/code", "/account/password")  # whoever is refused there has guessed, or mistyped
+
 requests = logging.getLogger("tirefit.requests")
+security = logging.getLogger("tirefit.security")  # who was let in, and who was refused: always on
 
 
 def init_app(app: Flask) -> None:
     _speak(app.config["LOG_FORMAT"])
+    security.setLevel(logging.INFO)
     requests.setLevel(logging.INFO if app.config["LOG_REQUESTS"] else logging.WARNING)
     app.before_request_funcs.setdefault(None, []).insert(0, _begin)
     app.after_request(_end)
@@ -90,4 +95,6 @@ def _end(answer: Response) -> Response:
         took = round((time.perf_counter() - g.begun) * 1000, 1)
         about = {"route": f"{request.method} {route}", "status": answer.status_code, "ms": took}
         requests.info("%(route)s %(status)s %(ms)s ms", about, extra=about)
+        if answer.status_code in REFUSALS or (answer.status_code == 422 and route in DOORS):
+            security.info("refused: %(route)s %(status)s", about, extra=about)
     return answer

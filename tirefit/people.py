@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, or_, select
 
-from tirefit import accounts, audit, clock
+from tirefit import accounts, audit, clock, second_step
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import EmailTaken, InvitationGone, LastAdmin, NotYours, WrongCredentials
 from tirefit.models import Invitation, PersonLink, ServicePoint, User, UserRole, UserSession
@@ -23,11 +23,14 @@ ADMINS = "admins"  # whose number is looked at one command after the other
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of a station: the role there, and where they are signed in (the newest first)."""
+    """Somebody of a station: the role there, where they are signed in (the newest first), and whether with a second
+    step.
+    """
 
     user: User
     role: str
     sessions: tuple[UserSession, ...]
+    has_second_step: bool
 
 
 def people_at(point: ServicePoint) -> list[Person]:
@@ -38,8 +41,14 @@ def people_at(point: ServicePoint) -> list[Person]:
         select(User).where(User.id.in_(here)).order_by(User.active.desc(), User.name, User.id)
     ).all()
     sessions = sessions_of([user.id for user in users])
+    careful = second_step.who_has_it([user.id for user in users])
     return [
-        Person(user, accounts.role_at(user, point.id) or "", tuple(s for s in sessions if s.user_id == user.id))
+        Person(
+            user,
+            accounts.role_at(user, point.id) or "",
+            tuple(session for session in sessions if session.user_id == user.id),
+            user.id in careful,
+        )
         for user in users
     ]
 
@@ -158,6 +167,8 @@ def set_role(user_id: int, point_id: int, role: str | None, *, by: int) -> None:
     db.session.flush()
     if role is not None:
         user.roles.append(UserRole(role=role, service_point_id=None if role == "admin" else point_id))
+        db.session.flush()
+        second_step.keep_to_rules(user_id)
     _record("role_changed", user.id, user.name, point_id, by, before={"role": was}, after={"role": role})
 
 

@@ -117,8 +117,35 @@ def test_a_migration_keeps_the_policy(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and {"nullable": True}.items() <= constants_of(node).items():
             upwards = upwards.replace(ast.dump(node), "")  # what may be empty from now on takes nothing away
+    assert not asks_old_code_for_more(functions["upgrade"])
     takes_away = re.search(r"attr='(drop_\w+|alter_column|rename_table)'|DROP |RENAME ", upwards)
     assert bool(takes_away) == path.stem.endswith("_contract")
+
+
+def asks_old_code_for_more(upgrade: ast.FunctionDef) -> list[str]:
+    """Columns, added to a table that is there, that the release before knows nothing of and would have to fill."""
+    added = [call for call in calls_in(upgrade) if name_of(call) == "add_column"]
+    columns = [part for call in added for part in calls_in(call) if name_of(part) == "Column"]
+    filled = [{word.arg for word in column.keywords} & {"server_default"} for column in columns]
+    return [
+        ast.unparse(column)
+        for column, default in zip(columns, filled, strict=True)
+        if constants_of(column).get("nullable") is False and not default
+    ]
+
+
+def calls_in(tree: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def test_a_column_that_old_code_would_have_to_fill_is_seen():
+    wrong = "def upgrade():\n    op.add_column('t', sa.Column('c', sa.Integer, nullable=False))"
+    right = wrong.replace("nullable=False", "nullable=False, server_default='1'")
+    assert asks_old_code_for_more(ast.parse(wrong).body[0]) and not asks_old_code_for_more(ast.parse(right).body[0])
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def constants_of(call: ast.Call) -> dict[str | None, object]:

@@ -165,6 +165,8 @@ CLOSED = {
     "staff.set_role": MANAGERS,
     "staff.set_active": MANAGERS,
     "staff.end_session": ADMINS,
+    "staff.reset_second_step": ADMINS,
+    "staff.demand_second_step": ADMINS,
     "settings.first": MANAGERS,
     "settings.show": MANAGERS,
     "settings.save": MANAGERS,
@@ -188,6 +190,12 @@ CLOSED = {
     "account.mine": ANYBODY_HERE,
     "account.change_password": ANYBODY_HERE,
     "account.end_session": ANYBODY_HERE,
+    "second_step.show": ANYBODY_HERE,
+    "second_step.picture": ANYBODY_HERE,
+    "second_step.begin": ANYBODY_HERE,
+    "second_step.confirm": ANYBODY_HERE,
+    "second_step.renew_codes": ANYBODY_HERE,
+    "second_step.turn_off": ANYBODY_HERE,
 }
 SEEN = {"user_sessions.last_seen_at", "users.last_seen_at"}
 OPEN_POLICIES = {policy.anybody, policy.whoever_has_the_link, policy.whoever_has_the_key}

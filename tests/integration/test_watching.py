@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import Flask
 
-from tests.factories import booking, kyiv
+from tests.factories import PASSWORD, booking, kyiv
 from tirefit import logs
 from tirefit.database import db
 from tirefit.notifications.outbox import claim, mark_failed
@@ -76,6 +76,18 @@ def test_every_answer_names_its_request_and_so_does_the_log(client, station, cap
     said = [record for record in caplog.records if record.name == "tirefit.requests"]
     assert [(record.route, record.status) for record in said] == [("GET /b/<token:token>", 410), ("GET /", 302)]
     assert token not in caplog.text
+
+
+def test_signing_in_leaves_a_line_and_no_secret(client, station, olga, caplog):
+    caplog.set_level(logging.INFO, "tirefit.security")
+
+    client.post("/login", data={"email": "olga@example.com", "password": "не тот пароль"})
+    client.post("/login", data={"email": "olga@example.com", "password": PASSWORD})
+    client.get("/admin/queue")
+
+    said = [record.getMessage() for record in caplog.records if record.name == "tirefit.security"]
+    assert said == ["refused: POST /login 422", f"user {olga.id} signed in", "refused: GET /admin/queue 403"]
+    assert not re.search("olga|парол|болтов", caplog.text)
 
 
 def test_as_json_each_line_is_one_object(app: Flask):

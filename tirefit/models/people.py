@@ -59,6 +59,48 @@ class UserSession(Base):
     user: Mapped[User] = relationship(lazy="joined")
 
 
+class SecondStep(Base):
+    """The application on a person's phone that makes codes for signing in. Without `on_since` it is being set up."""
+
+    __tablename__ = "second_steps"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str]  # base32; codes cannot be checked without it
+    last_used: Mapped[int] = mapped_column(default=0, server_default="0")  # which 30 seconds the last code was of
+    on_since: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """What stands in for the phone once. Used, it is gone."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("ix_recovery_codes_user_id", "user_id"),)
+
+    code_hash: Mapped[str] = mapped_column(primary_key=True)  # of 123 random bits
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+
+
+class WaitingSignIn(Base):
+    """A browser whose password was right and that still owes a code. It opens no page but the one that asks."""
+
+    __tablename__ = "waiting_sign_ins"
+    __table_args__ = (Index("ix_waiting_sign_ins_user_id", "user_id"),)
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+
+
+class SecondStepRule(Base):
+    """Whoever has this role anywhere signs in with a second step."""
+
+    __tablename__ = "second_step_rules"
+    __table_args__ = (CheckConstraint("role IN ('admin', 'manager', 'staff')", name="role"),)
+
+    role: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+
+
 class Invitation(Base):
     """Somebody may become one of the station's people by the link that only they were given. Used once, then gone."""
 

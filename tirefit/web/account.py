@@ -6,7 +6,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from tirefit import accounts, founding, i18n, people
+from tirefit import accounts, founding, i18n, people, second_step
 from tirefit.errors import EmailTaken, InvitationGone, Problem, TooManyAttempts, WrongCredentials
 from tirefit.web import policy
 from tirefit.web.forms.account import AcceptForm, LoginForm, PasswordForm
@@ -18,7 +18,7 @@ bp = Blueprint("account", __name__)
 @policy.public
 def login() -> ResponseReturnValue:
     if policy.me():
-        return redirect(_onward())
+        return redirect(onward())
     if founding.is_empty():
         return redirect(url_for("setup.first"))
     return _login(LoginForm(formdata=None))
@@ -31,20 +31,18 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         return _login(form), 422
     try:
-        token = accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "")
+        done = accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "")
     except WrongCredentials as problem:
         return _login(form, problem), problem.status
     except TooManyAttempts as problem:
         return _login(form, problem), problem.status, {"Retry-After": str(problem.facts["retry_after"])}
-    _end_session()
-    session["user"] = token
-    return redirect(_onward(), 303)
+    return go_on(done, onward())
 
 
 @bp.post("/logout")
 @policy.public
 def logout() -> ResponseReturnValue:
-    _end_session()
+    end_old_session()
     answer = make_response(redirect(url_for(".login"), 303))
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
@@ -96,10 +94,8 @@ def accept(token: str) -> ResponseReturnValue:
         email = people.accept(token, form.name.data, form.password.data, i18n.language())
     except (InvitationGone, EmailTaken) as problem:
         return _gone(problem)
-    key = accounts.sign_in(email, form.password.data, request.remote_addr or "")
-    _end_session()
-    session["user"] = key
-    return redirect(url_for("board.today"), 303)
+    done = accounts.sign_in(email, form.password.data, request.remote_addr or "")
+    return go_on(done, url_for("board.today"))
 
 
 def _invitation(token: str, form: AcceptForm) -> ResponseReturnValue:
@@ -121,6 +117,7 @@ def _mine(form: PasswordForm) -> str:
         "account/mine.html",
         form=form,
         sessions=[(people.name_of(each), each, people.is_this(each, token)) for each in sessions],
+        has_second_step=accounts.has_second_step(policy.my_id() or 0),
         here=url_for(".mine"),
     )
 
@@ -135,12 +132,21 @@ def local_path(address: str) -> str | None:
     return address if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20\x7f]*", address) else None
 
 
-def _onward() -> str:
+def onward() -> str:
     return local_path(request.args.get("next", "")) or url_for("board.today")
 
 
-def _end_session() -> None:
+def go_on(done: accounts.SignIn, onward: str) -> ResponseReturnValue:
+    """Behind a right password: where one wanted to go, or first to the second step."""
+    end_old_session()
+    session["waits" if done.waits else "user"] = done.token
+    return redirect(url_for("second_step.ask", next=onward) if done.waits else onward, 303)
+
+
+def end_old_session() -> None:
     """Nothing of before goes on under another name."""
+    if isinstance(token := session.get("waits"), str):
+        second_step.give_up(token)
     if isinstance(token := session.get("user"), str):
         accounts.sign_out(token)
     session.clear()

@@ -49,7 +49,7 @@ def found() -> ResponseReturnValue:
     except AlreadyFounded:
         return redirect(url_for("account.login"), 303)
     session.clear()
-    session["user"] = accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "")
+    session["user"] = accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "").token
     return redirect(url_for(".posts", slug=point.slug), 303)
 
 

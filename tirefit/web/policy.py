@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from flask import Flask, abort, current_app, make_response, request, session
 from werkzeug.local import LocalProxy
 
-from tirefit import accounts, bays
+from tirefit import accounts, bays, second_step
 from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, User
 from tirefit.web import htmx, pages, visitor
 
@@ -71,6 +71,12 @@ def whoever_is_signed_in() -> None:
         _ask_to_sign_in()
 
 
+def whoever_gave_the_password() -> None:
+    """Who is signed in, or has only the second step of it before them."""
+    if newcomer() is None:
+        whoever_is_signed_in()
+
+
 def whoever_watches() -> None:
     """A monitoring system with the installation's token. Without one set, there is nothing here."""
     wanted = current_app.config["METRICS_TOKEN"]
@@ -90,6 +96,7 @@ public = declares(anybody)
 customer = declares(whoever_has_the_link)
 ticket_holder = declares(whoever_has_the_key)
 signed_in = declares(whoever_is_signed_in)
+halfway_in = declares(whoever_gave_the_password)
 monitoring = declares(whoever_watches)
 admins = declares(whoever_is_admin)
 
@@ -155,6 +162,12 @@ def me() -> User | None:
         token = session.get("user")
         request.environ["tirefit.me"] = accounts.signed_in(token) if isinstance(token, str) else None
     return request.environ["tirefit.me"]  # type: ignore[no-any-return]
+
+
+def newcomer() -> User | None:
+    """Whose sign-in waits for its second step in this browser."""
+    token = session.get("waits")
+    return second_step.waiting(token) if isinstance(token, str) else None
 
 
 def my_id() -> int | None:

@@ -4,7 +4,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from tirefit import i18n, people
+from tirefit import i18n, people, second_step
 from tirefit.errors import EmailTaken, LastAdmin, NotYours, Problem
 from tirefit.models import ServicePoint, User
 from tirefit.notifications import delivery
@@ -86,6 +86,25 @@ def end_session(point: ServicePoint, user_id: int) -> ResponseReturnValue:
     return _back(point)
 
 
+@bp.post("/<int:user_id>/second-step/reset")
+@policy.admin_of(load.point)
+def reset_second_step(point: ServicePoint, user_id: int) -> ResponseReturnValue:
+    """For somebody who has lost the phone and the recovery codes, and has shown the admin who they are."""
+    user = _person(point, user_id)
+    second_step.reset(user.id, by=_me().id)
+    flash(_("Второй шаг снят: %(name)s войдёт по паролю.", name=user.name))
+    return _back(point)
+
+
+@bp.post("/second-step")
+@policy.admin_of(load.point)
+def demand_second_step(point: ServicePoint) -> ResponseReturnValue:
+    """Of these roles, at every station."""
+    second_step.demand_of(request.form.getlist("role"), by=_me().id)
+    flash(_("Правила входа сохранены."))
+    return _back(point)
+
+
 def _page(point: ServicePoint, form: InviteForm, problem: Problem | None = None, **context: object) -> str:
     return render_template(
         "manage/staff.html",
@@ -95,6 +114,7 @@ def _page(point: ServicePoint, form: InviteForm, problem: Problem | None = None,
         form=form,
         problem=problem,
         name_of=people.name_of,
+        demanded=second_step.demanded_of() if policy.is_admin() else (),
         here=url_for(".show", slug=point.slug),
         **context,
     )

@@ -11,6 +11,8 @@ from tirefit.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from tirefit.web.forms.public import or_refuse
 from tirefit.web.forms.text import EMAIL_LENGTH, email_of, fit, name_of
 
+LONGEST_CODE = 60
+
 
 class ForgottenForm(FlaskForm):
     """Whose password is to be chosen anew."""
@@ -73,3 +75,21 @@ class ResetForm(FlaskForm):
 class PasswordForm(FlaskForm):
     old = PasswordField(_l("Нынешний пароль"), [DataRequired(_l("Введите пароль"))])
     new = NewPassword(_l("Новый пароль"))
+
+
+class CodeForm(FlaskForm):
+    """What the application on the phone shows, or a recovery code."""
+
+    code = StringField(_l("Код"))
+
+    def validate_code(self, field: StringField) -> None:
+        line = fit(field.data or "")
+        if not line or len(line) > LONGEST_CODE:
+            field.data = ""
+            raise ValidationError(_l("Введите код"))
+
+
+class OwnPasswordForm(FlaskForm):
+    """One's password once more, before what decides how one signs in."""
+
+    password = PasswordField(_l("Пароль"), [DataRequired(_l("Введите пароль"))])
