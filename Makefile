@@ -47,6 +47,10 @@ $(VENV)/tests: requirements-dev.txt requirements.txt scripts/install
 	@scripts/install $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/runs
 
+.PHONY: audit
+audit: $(VENV)/tests ## ask for known holes in the locked packages; fails when it could not ask (ADVISORIES=folder: without a network)
+	@scripts/audit $(ADVISORIES)
+
 .PHONY: screenshots
 screenshots: $(VENV)/tests ## take the pictures of README and docs anew
 	@scripts/install-chromium
