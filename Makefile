@@ -23,7 +23,11 @@ check: $(VENV)/tests ## formatting, types, templates, imports, translations, lea
 	@scripts/check
 
 bench: $(VENV)/tests ## what the engine costs at one station and at a thousand, beside a raw-driver floor (ten minutes)
-	@$(PY) -m bench
+	@$(PY) -m bench; engine=$$?; $(PY) -m bench.pages && exit $$engine
+
+.PHONY: soak
+soak: $(VENV)/tests ## a long time of requests: does a worker grow, do connections stay few? (200,000; SOAK="--requests 20000" for less)
+	@$(PY) -m bench.soak $(SOAK)
 
 e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get where it can
 	@scripts/install-chromium
