@@ -16,15 +16,18 @@ def test_the_first_page_weighs_little_with_all_that_it_needs(client, station):
     assert page.status_code == 200
     needed = set(re.findall(r'(?:src|href)="(/static/[^"#]+)', page.text))
     for sheet in [each for each in needed if urlsplit(each).path.endswith(".css")]:
-        needed |= set(re.findall(r"""url\(["']?(/static/[^"')#]+)""", client.get(sheet).text))
+        with client.get(sheet) as styles:
+            needed |= set(re.findall(r"""url\(["']?(/static/[^"')#]+)""", styles.text))
     assert {urlsplit(each).path.rpartition(".")[2] for each in needed} >= {"css", "js", "svg"}
 
-    weights = {each: over_the_air(client.get(each)) for each in needed}
+    weights = {each: over_the_air(client, each) for each in needed}
 
     whole = len(gzip.compress(page.data)) + sum(weights.values())
     assert whole <= MOST, (whole, weights)
 
 
-def over_the_air(answer) -> int:
-    assert answer.status_code == 200
-    return len(answer.data if answer.mimetype.startswith(("font", "image/png")) else gzip.compress(answer.data))
+def over_the_air(client, address) -> int:
+    with client.get(address) as answer:
+        assert answer.status_code == 200
+        packed = answer.mimetype.startswith(("font", "image/png"))
+        return len(answer.data if packed else gzip.compress(answer.data))
