@@ -2,9 +2,14 @@
 stack trace; what was agreed stays; and nothing has to be started again.
 """
 
+import os
 import re
+import shlex
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import flask_migrate
@@ -17,10 +22,11 @@ from sqlalchemy.exc import DBAPIError
 from tests import factories
 from tests.customer import CONTACTS
 from tests.factories import booking, car_type, kyiv, service
-from tests.services import Services
+from tests.services import Services, _account
 from tirefit import create_app, paper
 from tirefit.booking.commands import Customer
 from tirefit.database import db, is_out_of_reach
+from tirefit.jobs import runner
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.availability import days
 from tirefit.schedule.reservations import new_token
@@ -47,7 +53,7 @@ def open_a_station() -> str:
 
 
 def is_a_page_with_a_phone(answer):
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "30"), answer.text
     assert "Сейчас не получается" in answer.text
     assert 'href="tel:+380442000505"' in answer.text
     assert not SECRETS.search(answer.text)
@@ -113,6 +119,54 @@ def test_postgresql_goes_away_and_comes_back(own_postgresql, tmp_path, caplog):
             assert db.session.scalars(select(Booking.number)).all() == [agreed]
 
 
+def test_a_standby_shows_what_there_is_and_refuses_what_is_new_until_it_leads(own_postgresql, tmp_path, caplog):
+    """Postgres that may only be read: after a failover in the wrong direction, say."""
+    url, folder = own_postgresql
+    with in_production(url, tmp_path) as app:
+        with app.app_context():
+            flask_migrate.upgrade()
+            times = open_a_station()
+            wish = {"s": "zimnyaya-5", "svc": service().id, "car": car_type().id}
+            sent = CONTACTS | wish | {"at": kyiv("2026-11-04 10:00").isoformat()}
+        anna = app.test_client()
+
+        with started_again(folder, as_standby=True):
+            assert anna.get(times).status_code == 200
+            assert is_a_page_with_a_phone(anna.post(f"/h/{new_token()}", data=sent))
+            assert is_a_log_of_few_words(caplog)
+            assert anna.get(times).status_code == 200
+        with started_again(folder, as_standby=False):
+            assert anna.post(f"/h/{new_token()}", data=sent).status_code == 303
+
+
+@contextmanager
+def started_again(folder: Path, *, as_standby: bool) -> Iterator[None]:
+    """The same server, stopped as it is and started as one that only follows (or as one that leads again)."""
+    command = (folder / "postmaster.opts").read_text().strip()
+    if (folder / "postmaster.pid").exists():
+        os.kill(int((folder / "postmaster.pid").read_text().splitlines()[0]), signal.SIGINT)
+        until(lambda: not (folder / "postmaster.pid").exists())
+    (folder / "standby.signal").touch() if as_standby else (folder / "standby.signal").unlink(missing_ok=True)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    server = subprocess.Popen(
+        shlex.split(command), preexec_fn=runner.die_with(os.getpid(), signal.SIGINT), **quiet, **_account()
+    )
+    until(lambda: psycopg.connect(f"host={folder} user=tirefit dbname=postgres").close() is None)
+    yield
+    server.send_signal(signal.SIGINT)
+    server.wait(20)
+
+
+def until(holds) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        with suppress(psycopg.OperationalError):
+            if holds():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_full_disk_refuses_what_is_new_and_shows_what_there_is(new_database, tmp_path, caplog):
     with in_production(new_database("sqlite"), tmp_path) as app:
         with app.app_context():
@@ -147,5 +201,5 @@ def test_a_full_disk_refuses_what_is_new_and_shows_what_there_is(new_database, t
 
 
 def book_all_day(point: ServicePoint, agreed: list[str]) -> None:
-    for n, time in enumerate(days(point, kyiv("09:00").date(), 1, 30)[0].times):
-        agreed.append(booking(point, time.starts_at, Customer("Анна", f"+3806712{n:05}", None)).number)
+    for n, free in enumerate(days(point, kyiv("09:00").date(), 1, 30)[0].times):
+        agreed.append(booking(point, free.starts_at, Customer("Анна", f"+3806712{n:05}", None)).number)

@@ -2,13 +2,14 @@
 about, nothing may come of it.
 """
 
+import itertools
 import re
 
 import pytest
 
 from tests import factories
 from tests.checksum import checksum
-from tests.conftest import ON_ONE_DATABASE
+from tests.conftest import ON_ONE_DATABASE, TRIALS
 from tests.factories import booking
 from tirefit import clock
 from tirefit.booking.states import USER
@@ -58,17 +59,18 @@ def link_to(booking_id):
 
 
 @ON_ONE_DATABASE
-def test_twenty_visits_of_a_scanner_to_every_link_of_every_letter_change_nothing(app, links):
+def test_visits_of_scanners_to_every_link_of_every_letter_change_nothing(app, links):
+    """Each link by two of them, and all by all in the long form: twenty visits of each link."""
     assert set(links) == set(KINDS)
-    before = checksum()
+    before, others = checksum(), itertools.cycle(SCANNERS)
     for kind, found in links.items():
         assert found, f"{kind} has no link at all"
-        for link in found:
-            for name in SCANNERS:
+        for link in sorted(found):
+            for name in SCANNERS if TRIALS else (next(others), next(others)):
                 for method in ("HEAD", "GET"):
                     scanner = app.test_client()
                     answer = scanner.open(
                         link, method=method, headers={"User-Agent": name, "Purpose": "prefetch"}, follow_redirects=True
                     )
                     assert answer.status_code == 200, (kind, link, answer.status_code)
-            assert checksum() == before, f"a scanner has changed something through {link} of {kind}"
+        assert checksum() == before, f"a scanner has changed something through a link of {kind}"

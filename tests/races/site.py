@@ -118,7 +118,9 @@ def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
     front = first + 2
     conf = write_configuration(folder, front, [unit.port for unit in units])
     subprocess.run([nginx, "-t", "-c", conf], check=True, capture_output=True)
-    proxy = subprocess.Popen([nginx, "-c", conf, "-g", "daemon off;"], preexec_fn=runner.die_with(os.getpid()))
+    proxy = subprocess.Popen(
+        [nginx, "-c", conf, "-g", "daemon off;"], preexec_fn=runner.die_with(os.getpid(), signal.SIGTERM)
+    )
     try:
         for unit in units:
             unit.start(ROOT)
