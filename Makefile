@@ -6,7 +6,7 @@ TESTS ?= tests
 # one more than there are cores, for some tests wait for a browser or for a letter; at most five
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( cores < 4 ? cores + 1 : 5 )))
 
-.PHONY: help run test check bench e2e trials lock
+.PHONY: help run test check bench e2e trials coverage lock
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # six processes import the program: compiled once, they start in a second
 
@@ -33,12 +33,12 @@ e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get wh
 	@scripts/install-chromium
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
 
-trials: $(VENV)/tests ## the long form of the tests about crowds and of the engine's proofs; twenty minutes, idle machine
-	@TIREFIT_TRIALS=1 $(PY) -m pytest -sv tests/races tests/integration/test_offer.py tests/integration/test_engine_machine.py \
-		tests/integration/test_preview_is_apply.py tests/integration/test_outbox_simulation.py \
-		tests/integration/test_reminder_histories.py tests/integration/test_mail_server.py tests/integration/test_api_anything.py \
-		tests/integration/test_moving_in.py tests/integration/test_audit.py tests/integration/test_reports.py \
-		tests/e2e/test_access.py
+trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time do; half an hour, idle machine (TRIALS="releases faults" for some)
+	@$(PY) scripts/trials.py $(TRIALS)
+
+coverage: $(VENV)/tests ## which branches of schedule, booking and notifications no test takes; fails below 95 % of them
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -q --cov=tirefit.schedule --cov=tirefit.booking --cov=tirefit.notifications \
+		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 -k "not postgresql" tests/unit tests/integration
 
 lock: $(VENV)/tests ## make requirements*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

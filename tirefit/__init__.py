@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from tirefit import api, cli, config, i18n, jobs, logs, web
+from tirefit import api, cli, config, faults, i18n, jobs, logs, web
 from tirefit.database import engine_options
 from tirefit.extensions import csrf, db, mail, migrate
 
@@ -42,4 +42,5 @@ def create_app(**overrides: Any) -> Flask:
     api.init_app(app)
     cli.init_app(app)
     logs.init_app(app)
+    faults.init_app(app)
     return app

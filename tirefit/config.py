@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "METRICS_TOKEN": None,  # who has it may read /metrics; None: nobody
     "LOG_FORMAT": "text",  # or json
     "LOG_REQUESTS": False,  # a line for each
+    "SENTRY_DSN": None,  # where faults of ours are reported; None: only the log has them
     "RETENTION_DAYS": 730,  # after a visit its customer is forgotten; 0: never
     "MAIL_SERVER": None,
     "MAIL_PORT": 25,

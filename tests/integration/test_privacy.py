@@ -2,12 +2,15 @@
 
 import json
 import logging
+import re
 from datetime import timedelta
 
 import pytest
 from flask import current_app
+from redis import Redis
 from sqlalchemy import select
 
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import booking, kyiv, sign_in
 from tirefit.booking import at_the_gate, privacy
 from tirefit.booking.commands import Customer
@@ -169,3 +172,30 @@ def test_neither_log_nor_strangers_page_names_a_customer(app, client, station, v
     stranger = app.test_client()
     for path in ("/", "/s/zimnyaya-5", f"/b/{visit.number}", "/find", "/privacy", "/api/v1/service_points"):
         assert found_in(stranger.get(path).text.lower()) == []
+
+
+@ON_ONE_DATABASE
+def test_no_address_that_strangers_may_ask_names_a_customer(app, visit, key, redis_url):
+    """Every route, whatever it answers to strangers: pages, refusals, files, calendars, the API; and what Redis has."""
+    tasks.drain_letters()
+    parts = {
+        "slug": "zimnyaya-5",
+        "s": "zimnyaya-5",
+        "number": visit.number,
+        "token": new_token(),
+        "section": "station",
+    }
+    parts |= {"day": "2026-11-02", "date": "2026-11-02", "filename": "tirefit.css", "name": "load", "key": "1"}
+    names = ("канарейка", "kanareyka", "9876543", "кн 9876", "щебечет")
+    stranger, asked = app.test_client(), 0
+    for rule in app.url_map.iter_rules():
+        address = re.sub(r"<(?:\w+:)?(\w+)>", lambda part: parts.get(part[1], "1"), rule.rule)
+        for method in rule.methods & {"GET", "POST", "PUT", "PATCH", "DELETE"}:
+            with stranger.open(address, method=method) as answer:
+                told = f"{answer.headers} {answer.get_data(as_text=True)}".lower()
+            assert not [name for name in names if name in told], (method, address)
+            asked += 1
+    assert asked > 100
+    with Redis.from_url(redis_url) as redis:
+        kept = " ".join(str(redis.dump(name)) for name in redis.scan_iter()).lower()
+    assert not [name for name in names if name in kept]

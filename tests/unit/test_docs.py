@@ -31,3 +31,14 @@ def test_every_setting_is_explained_and_none_that_does_not_exist():
     settings = {name if name in PLAIN_NAMES else f"TIREFIT_{name}" for name in DEFAULTS}
 
     assert explained == settings
+
+
+def test_every_test_that_a_document_names_exists():
+    named = {
+        place for page in DOCS.rglob("*.md") for place in re.findall(r"`(tests/[\w/.]+(?:::\w+)?)`", page.read_text())
+    }
+    assert len(named) >= 20
+    for place in named:
+        path, _, name = place.partition("::")
+        assert (DOCS.parent / path).exists(), place
+        assert f"def {name}(" in (DOCS.parent / path).read_text() if name else True, place

@@ -58,7 +58,7 @@ def picture() -> ResponseReturnValue:
     """The key for the phone's camera; there is one only while the second step is being set up."""
     address = second_step.address_of_key(_who())
     if address is None:
-        abort(404)
+        return redirect(url_for(".show"))
     out = BytesIO()
     segno.make(address, error="m").save(out, kind="svg", scale=6, border=4, dark="#000", light="#fff", xmldecl=False)
     return out.getvalue(), {"Content-Type": "image/svg+xml"}
