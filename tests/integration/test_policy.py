@@ -479,7 +479,7 @@ def test_no_get_changes_anything(app, people, things, caller, at):
             url = address(app, rule.endpoint, things | {name: value}, "GET")
             more = [f"b={number}&move={number}" for number in numbers] if rule.endpoint == "board.show" else []
             for query in ("", f"svc={service().id}&car={car_type().id}&d=2026-11-04&new=1", *more):
-                for method in ("GET", "HEAD"):
+                for method in ("GET", "HEAD") if caller in ("customer", "admin") else ("GET",):
                     answer = client.open(f"{url}{'&' if '?' in url else '?'}{query}", method=method)
                     assert answer.status_code < 500 or rule.endpoint.startswith("health"), url
                 asked += 1
