@@ -94,6 +94,34 @@ def test_a_release_that_cannot_be_imported_never_takes_the_old_one_down(open_sit
     assert told.failed == []
 
 
+def test_nginx_in_front_does_what_its_file_says(open_site, redis_url, tmp_path):
+    """docs/deploy/nginx.conf itself, but for ports, certificate and folders."""
+    choice, _, url = open_site
+    with site(url, redis_url, tmp_path) as it:
+        page = it.ask("GET", f"/s/zimnyaya-5?{choice}")
+        assert page.startswith("HTTP/1.1 200")
+        assert "Strict-Transport-Security: max-age=63072000; includeSubDomains" in page
+        assert "default-src 'none'" in page and "nosniff" in page
+        assert it.ask("GET", "/static/favicon.svg").startswith("HTTP/1.1 200")
+        assert it.ask("GET", "/static/../app.py").startswith("HTTP/1.1 40")
+        assert it.ask("GET", "/metrics").startswith("HTTP/1.1 403")
+        assert it.ask("POST", "/login", "Content-Length: 2000000").startswith("HTTP/1.1 413")
+        for odd in (
+            "Content-Length: 4\r\nTransfer-Encoding: chunked",
+            "Content-Length: 4\r\nContent-Length: 5",
+            "Transfer-Encoding: chunked, identity",
+            "X-Evil : 1\r\nContent-Length: x",
+        ):
+            assert it.ask("POST", "/login", odd).startswith(("HTTP/1.1 400", "HTTP/1.1 501")), odd
+        assert it.ask("GET", "/", host="evil.example").startswith("HTTP/1.1 30")
+        assert "evil.example" not in it.ask("GET", "/login", "X-Forwarded-Host: evil.example", host="book.example.com")
+        for unit in it.units:
+            unit.stop()
+        gone = it.ask("GET", "/")
+        assert gone.startswith("HTTP/1.1 502")
+        assert (ROOT / "docs" / "deploy" / "away.html").read_text().split("<title>")[1][:10] in gone
+
+
 EXPAND = """
 import sqlalchemy as sa
 from alembic import op
