@@ -11,7 +11,7 @@ from tirefit import accounts, audit, clock
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import ResetGone
 from tirefit.limits import Limit, require_few
-from tirefit.models import PersonLink, User, UserSession
+from tirefit.models import PersonLink, User, UserSession, WaitingSignIn
 from tirefit.notifications import outbox
 
 ASKED = Limit("password reset", 10, timedelta(hours=1))  # by one network
@@ -50,6 +50,7 @@ def choose(token: str, password: str) -> None:
     user.password_hash = accounts.hashed(password)
     db.session.execute(delete(PersonLink).where(PersonLink.user_id == user.id))
     db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
+    db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.user_id == user.id))
     for held in user.roles:
         audit.record(
             "password_reset", "user", user.id, label=user.name, point_id=held.service_point_id, user_id=user.id

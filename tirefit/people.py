@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, or_, select
 from tirefit import accounts, audit, clock, second_step
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import EmailTaken, InvitationGone, LastAdmin, NotYours, WrongCredentials
-from tirefit.models import Invitation, PersonLink, ServicePoint, User, UserRole, UserSession
+from tirefit.models import Invitation, PersonLink, ServicePoint, User, UserRole, UserSession, WaitingSignIn
 from tirefit.notifications import outbox
 
 INVITATION_LASTS = timedelta(days=7)
@@ -208,6 +208,7 @@ def change_password(user_id: int, old: str, new: str, keep: str) -> None:
     user.password_hash = accounts.hashed(new)
     others = UserSession.token_hash != accounts.hash_of(keep)
     db.session.execute(delete(UserSession).where(UserSession.user_id == user_id, others))
+    db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.user_id == user_id))
     for held in user.roles:
         _record("password_changed", user.id, user.name, held.service_point_id, user_id)
 

@@ -185,6 +185,13 @@ def test_a_sign_in_waits_for_ten_minutes_and_only_for_its_person(client, olga, i
     assert client.get(STEP).location.startswith("/login")
 
 
+def test_a_new_password_ends_what_waits_for_a_code(olga, codes):
+    token = waits(olga)
+    people.change_password(olga.id, PASSWORD, "длинный и новый пароль", "x" * 22)
+    with pytest.raises(SignInTooOld):
+        second_step.finish(token, code_of(olga))
+
+
 def test_it_is_turned_off_with_the_password_and_back_on_with_a_new_key(client, olga, codes):
     key = db.session.get(SecondStep, olga.id).key
     sign_in(client, olga)
