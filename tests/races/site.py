@@ -30,6 +30,7 @@ from tirefit.jobs import runner
 CONF = ROOT / "docs" / "deploy" / "nginx.conf"
 UNIT = ROOT / "docs" / "deploy" / "tirefit-web@.service"
 CLIENTS = 6
+DOES_NOT_FIT = "Работы не помещаются"  # between what others hold: an answer, and no fault
 PATIENCE = 60  # seconds for a unit to be ready, on a busy machine
 
 
@@ -217,8 +218,8 @@ def _customer(where: Site, choice: str, times: list[str], number: int, told: Tol
             if writes and status == 200:
                 fields = [*_hidden(page), ("at", draw.choice(times))]
                 status, page = browser.ask("POST", "/s/zimnyaya-5/hold", urlencode(fields))
-            if status not in (200, 303, 409, 429):
-                bad = f"{status} {page[:80]!r}"
+            if status not in (200, 303, 409, 429) and DOES_NOT_FIT not in page:
+                bad = f"{status} {_title_of(page)}"
         except (OSError, http.client.HTTPException) as error:
             bad = repr(error)
             browser.hang_up()
@@ -253,6 +254,10 @@ class _Browser:
 
     def hang_up(self) -> None:
         self.connection.close()
+
+
+def _title_of(page: str) -> str:
+    return page.partition("<title>")[2].partition("</title>")[0] or page[:80]
 
 
 def _hidden(page: str) -> list[tuple[str, str]]:
