@@ -5,6 +5,7 @@ database, so the limit holds in every process. Who may call which page is said i
 """
 
 import ipaddress
+import logging
 import re
 import secrets
 import unicodedata
@@ -30,7 +31,6 @@ from tirefit.errors import (
     UnknownStation,
     WrongCredentials,
 )
-from tirefit.logs import security
 from tirefit.models import (
     LoginAttempt,
     SecondStep,
@@ -55,6 +55,7 @@ GENERATED = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is read as somethi
 
 RANKS = {"staff": 1, "manager": 2, "admin": 3}
 
+security = logging.getLogger("tirefit.security")
 _hasher = PasswordHasher()
 _nobody = _hasher.hash(secrets.token_hex(16))  # so that an unknown person takes as long as a wrong password
 
