@@ -3,6 +3,7 @@
 The words are kept by tirefit.models.words; a search is one range of their index per word, however long the history.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -13,12 +14,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select, true, union_all
 from sqlalchemy.orm import selectinload
 
-from tirefit import audit
+from tirefit import audit, clock
 from tirefit.database import command, db
-from tirefit.models import Booking, BookingService, BookingWord, CarType, Notification, ServicePoint
+from tirefit.models import LIVE, Booking, BookingService, BookingWord, CarType, Notification, ServicePoint
 from tirefit.models.services import Names
 from tirefit.models.words import PHONE, fold, parts_of
-from tirefit.schedule.windows import day_span
+from tirefit.schedule.windows import day_span, local_day
 
 A_PAGE = 50
 MOST_WORDS = 6
@@ -181,6 +182,14 @@ def note_export(point_id: int, label: str, *, user_id: int | None) -> None:
 
 def _row(jobs: Mapping[int, Sequence[Names]], booking_id: int, *values: Any) -> Row:
     return Row(*[*values, tuple(jobs.get(booking_id, ()))])
+
+
+def booked_days(point: ServicePoint) -> dict[date, int]:
+    """On which days ahead customers are expected, and how many."""
+    starts = select(Booking.starts_at).where(
+        Booking.service_point_id == point.id, Booking.status.in_(LIVE), Booking.ends_at > clock.now()
+    )
+    return dict(Counter(local_day(point.time_zone, start) for start in db.session.scalars(starts)))
 
 
 def visits_of_car(booking: Booking) -> Sequence[Booking]:

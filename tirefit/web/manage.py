@@ -7,8 +7,6 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
-from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
 from tirefit import clock, i18n
 from tirefit.board import load_of_posts
@@ -17,11 +15,9 @@ from tirefit.booking.catalogue import station_services
 from tirefit.booking.durations import car_types
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, ScheduleChanged, WindowsInvalid
+from tirefit.finding import booked_days
 from tirefit.models import (
-    LIVE,
-    Booking,
     CarType,
-    ScheduleException,
     ScheduleTemplate,
     Service,
     ServicePoint,
@@ -343,42 +339,16 @@ def _scope(point: ServicePoint, template: ScheduleTemplate | None, form: WeekFor
 
 
 def _templates_page(point: ServicePoint) -> str:
-    today = _today(point)
-    weeks = db.session.scalars(
-        select(ScheduleTemplate)
-        .where(ScheduleTemplate.service_point_id == point.id)
-        .order_by(ScheduleTemplate.id)
-        .options(joinedload(ScheduleTemplate.windows))
-    )
-    closed = db.session.scalars(
-        select(ScheduleException)
-        .where(
-            ScheduleException.service_point_id == point.id,
-            ScheduleException.service_post_id.is_(None),
-            ScheduleException.day >= today,
-        )
-        .order_by(ScheduleException.day)
-        .options(joinedload(ScheduleException.windows))
-    )
-    plans, days_off = weeks.unique().all(), closed.unique().all()
+    today, plans = _today(point), changes.templates_of(point)
     return render_template(
         "manage/templates.html",
         point=point,
         plans=plans,
         bars=[(plan, *bar_of(plan, today.year)) for plan in plans],
-        days_off=days_off,
-        booked=_booked_days(point),
+        days_off=changes.days_off(point, today),
+        booked=booked_days(point),
         today=today,
     )
-
-
-def _booked_days(point: ServicePoint) -> dict[date, int]:
-    """On which days ahead customers are expected, and how many."""
-    starts = select(Booking.starts_at).where(
-        Booking.service_point_id == point.id, Booking.status.in_(LIVE), Booking.ends_at > clock.now()
-    )
-    days = [local_day(point.time_zone, start) for start in db.session.scalars(starts)]
-    return {day: days.count(day) for day in set(days)}
 
 
 def _holidays_page(point: ServicePoint, form: HolidaysForm, **context: Any) -> str:

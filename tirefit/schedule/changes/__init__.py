@@ -9,6 +9,7 @@ applies `before`. The preview is the same difference, not written. Nothing reser
 from tirefit.schedule.changes.exceptions import (
     close_day,
     close_days,
+    days_off,
     delete_exception,
     exceptions_between,
     open_day,
@@ -33,7 +34,7 @@ from tirefit.schedule.changes.posts import (
     were_never_looked_at,
 )
 from tirefit.schedule.changes.runs import UNDO_WITHIN, latest_runs, undo_run, undoable
-from tirefit.schedule.changes.weeks import WeekWindows, delete_template, preview_template, save_template
+from tirefit.schedule.changes.weeks import WeekWindows, delete_template, preview_template, save_template, templates_of
 
 __all__ = [
     "UNDO_WITHIN",
@@ -43,6 +44,7 @@ __all__ = [
     "close_days",
     "create_post",
     "create_posts",
+    "days_off",
     "delete_exception",
     "delete_post",
     "delete_template",
@@ -62,6 +64,7 @@ __all__ = [
     "save_template",
     "set_lengths",
     "switch_off",
+    "templates_of",
     "undo_run",
     "undoable",
     "update_post",

@@ -149,6 +149,11 @@ def preview_exceptions(
     return preview(point, replace(hours, exceptions={**hours.exceptions, **asked}))
 
 
+def days_off(point: ServicePoint, since: date) -> list[ScheduleException]:
+    """The days of the whole station from a day on that are not as their weekdays, in order."""
+    return [each for each in exceptions_between(point, since, date.max) if each.service_post_id is None]
+
+
 def exceptions_between(point: ServicePoint, first_day: date, last_day: date) -> list[ScheduleException]:
     """The dates of a station and of its posts that are not as their weekdays, in order."""
     found = (

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
 from tirefit.database import command, db
 from tirefit.errors import WindowsInvalid
 from tirefit.models import ScheduleTemplate, ServicePoint
@@ -15,6 +18,17 @@ from tirefit.schedule.windows import Week, is_valid_day
 UNSAVED = 1 << 62  # the id of a template that is only looked at: newer than all others
 
 WeekWindows = Sequence[tuple[int, int, int]]  # (weekday, opens, closes), minutes of local time
+
+
+def templates_of(point: ServicePoint) -> list[ScheduleTemplate]:
+    """The weeks and seasons of a station and of its posts, the oldest first, with their windows."""
+    found = (
+        select(ScheduleTemplate)
+        .where(ScheduleTemplate.service_point_id == point.id)
+        .order_by(ScheduleTemplate.id)
+        .options(joinedload(ScheduleTemplate.windows))
+    )
+    return list(db.session.scalars(found).unique())
 
 
 @command
