@@ -93,7 +93,7 @@ def write(
     lines = [visit.pop("line") for visit in visits]
     db.session.execute(insert(Booking), visits)
     rows = select(Booking.number, Booking.id).where(Booking.service_point_id == point.id)
-    ids = dict(db.session.execute(rows).tuples().all())
+    ids = {row.number: row.id for row in db.session.execute(rows)}
     for visit, line in zip(visits, lines, strict=True):
         visit["id"] = line["booking_id"] = ids[visit["number"]]
     db.session.execute(insert(BookingService), lines)

@@ -53,6 +53,11 @@ def people_at(point: ServicePoint) -> list[Person]:
     ]
 
 
+def known_as(email: str) -> User | None:
+    """Whose account has this address, at whichever station they are."""
+    return db.session.scalar(select(User).where(User.email == accounts.fold_email(email)))
+
+
 def sessions_of(user_ids: Sequence[int]) -> list[UserSession]:
     """Where people are signed in now, the one that was last used first."""
     now = clock.now()

@@ -132,3 +132,15 @@ def test_admins_see_who_is_signed_in_and_end_it(app, client, station, ivan, admi
     client.post(f"{STAFF}/{ivan.id}/sessions/end", data={"session": name})
     assert at_work.get("/board").status_code == 303
     assert db.session.scalar(select(UserSession.user_id)) == admin.id
+
+
+def test_somebody_of_another_station_is_let_in_with_the_account_they_have(client, station, olga, stranger):
+    before = roles_of(stranger)
+    page = sign_in(client, olga).post(f"{STAFF}/invite", data={"email": stranger.email, "role": "staff"})
+
+    assert page.status_code == 303
+    assert roles_of(stranger) == before | {("staff", station.id)}
+    assert not db.session.scalars(select(Invitation)).all()
+    again = client.post(f"{STAFF}/invite", data={"email": stranger.email, "role": "manager"})
+    assert again.status_code == EmailTaken.status and ("manager", station.id) not in roles_of(stranger)
+    assert sign_in(client.application.test_client(), stranger).get("/board?s=zimnyaya-5").status_code == 302

@@ -4,7 +4,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from tirefit import i18n, people, second_step
+from tirefit import accounts, i18n, people, second_step
 from tirefit.errors import EmailTaken, LastAdmin, NotYours, Problem
 from tirefit.models import ServicePoint, User
 from tirefit.notifications import delivery
@@ -34,7 +34,9 @@ def invite(point: ServicePoint) -> ResponseReturnValue:
         token = people.invite(
             form.email.data, role, None if role == "admin" else point.id, by=_me().id, locale=i18n.language()
         )
-    except (EmailTaken, NotYours) as problem:
+    except EmailTaken as problem:
+        return _admit(point, form, role) or (_page(point, form, problem), problem.status)
+    except NotYours as problem:
         return _page(point, form, problem), problem.status
     link = pages.whole_address(url_for("account.invitation", token=token))
     fresh = InviteForm(policy.is_admin(), formdata=None, data={"role": "staff"})
@@ -102,6 +104,19 @@ def demand_second_step(point: ServicePoint) -> ResponseReturnValue:
     """Of these roles, at every station."""
     second_step.demand_of(request.form.getlist("role"), by=_me().id)
     flash(_("Правила входа сохранены."))
+    return _back(point)
+
+
+def _admit(point: ServicePoint, form: InviteForm, role: str) -> ResponseReturnValue | None:
+    """Somebody of another station needs no second account: the role here is given at once. None: they are here."""
+    known = people.known_as(form.email.data)
+    if known is None or accounts.role_at(known, point.id) is not None:
+        return None
+    try:
+        people.set_role(known.id, point.id, role, by=_me().id)
+    except NotYours as problem:
+        return _page(point, form, problem), problem.status
+    flash(_("%(name)s уже работает в сети: вход прежний, права на этой станции даны.", name=known.name))
     return _back(point)
 
 
