@@ -68,6 +68,8 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client, whole)
     for _, _, operation in spec.operations(whole):
         assert f'id="{operation["operationId"]}"' in page.text
     assert 'id="slot_taken"' in page.text
+    assert "array of integer" in page.text and "integer of" not in page.text
+    assert "curl -X POST https://tirefit.test/api/v1/reservations" in page.text
 
 
 def fits(whole: dict, schema: dict, example: object) -> None:
