@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, or_, select, update
 
 from tirefit import accounts, audit, clock, second_step
 from tirefit.database import command, db, one_at_a_time
@@ -224,6 +224,13 @@ def end_session(user_id: int, name: str) -> None:
     for session in sessions_of([user_id]):
         if name_of(session) == name:
             db.session.delete(session)
+
+
+@command
+def note_browser(token: str, browser: str) -> None:
+    """What the browser that has just signed in calls itself, in a few words."""
+    mine = update(UserSession).where(UserSession.token_hash == accounts.hash_of(token))
+    db.session.execute(mine.values(browser=browser))
 
 
 def name_of(session: UserSession) -> str:

@@ -6,6 +6,7 @@ import re
 import pytest
 from sqlalchemy import select
 
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import PASSWORD, sign_in, user
 from tirefit import accounts, people
 from tirefit.database import db
@@ -144,3 +145,21 @@ def test_somebody_of_another_station_is_let_in_with_the_account_they_have(client
     again = client.post(f"{STAFF}/invite", data={"email": stranger.email, "role": "manager"})
     assert again.status_code == EmailTaken.status and ("manager", station.id) not in roles_of(stranger)
     assert sign_in(client.application.test_client(), stranger).get("/board?s=zimnyaya-5").status_code == 302
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("Mozilla/5.0 (Linux; Android 14) Gecko/128.0 Firefox/128.0", "Firefox, Android"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537 Chrome/130 Safari/537 Edg/130", "Edge, Windows"),
+        ("<script>", ""),
+    ],
+)
+def test_people_know_their_sessions_by_their_browsers(app, station, olga, says, told):
+    client = app.test_client()
+    client.post("/login", data={"email": olga.email, "password": PASSWORD}, headers={"User-Agent": says})
+    page = client.get("/account").text
+
+    assert db.session.scalars(select(UserSession.browser)).one() == told
+    assert (f"<b>{told}</b>" in page) == bool(told) and "<script>" not in page

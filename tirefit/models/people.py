@@ -55,6 +55,9 @@ class UserSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    browser: Mapped[str] = mapped_column(
+        default="", server_default=""
+    )  # «Firefox, Android»: what its owner knows it by
 
     user: Mapped[User] = relationship(lazy="joined")
 

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from tirefit import accounts, founding, i18n, people, second_step
 from tirefit.errors import EmailTaken, InvitationGone, Problem, TooManyAttempts, WrongCredentials
-from tirefit.web import policy
+from tirefit.web import browsers, policy
 from tirefit.web.forms.account import AcceptForm, LoginForm, PasswordForm
 
 bp = Blueprint("account", __name__)
@@ -139,8 +139,17 @@ def onward() -> str:
 def go_on(done: accounts.SignIn, onward: str) -> ResponseReturnValue:
     """Behind a right password: where one wanted to go, or first to the second step."""
     end_old_session()
-    session["waits" if done.waits else "user"] = done.token
+    if done.waits:
+        session["waits"] = done.token
+    else:
+        keep(done.token)
     return redirect(url_for("second_step.ask", next=onward) if done.waits else onward, 303)
+
+
+def keep(token: str) -> None:
+    """From now on this browser is somebody's."""
+    session["user"] = token
+    people.note_browser(token, browsers.described(request.user_agent.string))
 
 
 def end_old_session() -> None:

@@ -12,7 +12,7 @@ from tirefit.booking import catalogue
 from tirefit.errors import AlreadyFounded, Problem, ServicesChanged, TooManyAttempts, WrongCode
 from tirefit.models import ServicePoint
 from tirefit.schedule import changes
-from tirefit.web import load, pages, policy, visitor
+from tirefit.web import account, load, pages, policy, visitor
 from tirefit.web.forms.founding import FirstForm, HoursForm, PostsForm, StationForm
 from tirefit.web.forms.matrix import MatrixForm
 
@@ -49,7 +49,7 @@ def found() -> ResponseReturnValue:
     except AlreadyFounded:
         return redirect(url_for("account.login"), 303)
     session.clear()
-    session["user"] = accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "").token
+    account.keep(accounts.sign_in(form.email.data, form.password.data, request.remote_addr or "").token)
     return redirect(url_for(".posts", slug=point.slug), 303)
 
 

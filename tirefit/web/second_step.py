@@ -11,7 +11,7 @@ from tirefit import accounts, second_step
 from tirefit.errors import Problem, SecondCodeWrong, SignInTooOld, TooManyAttempts, WrongCredentials
 from tirefit.models import User
 from tirefit.web import policy
-from tirefit.web.account import end_old_session, onward
+from tirefit.web.account import end_old_session, keep, onward
 from tirefit.web.forms.account import CodeForm, OwnPasswordForm
 
 bp = Blueprint("second_step", __name__)
@@ -42,7 +42,7 @@ def finish() -> ResponseReturnValue:
     except (SecondCodeWrong, TooManyAttempts) as problem:
         return _ask(form, problem), problem.status, _later(problem)
     end_old_session()
-    session["user"] = token
+    keep(token)
     return redirect(onward(), 303)
 
 
@@ -94,7 +94,7 @@ def confirm() -> ResponseReturnValue:
         return _show(code=form, problem=problem), problem.status, _later(problem)
     if done.session:
         end_old_session()
-        session["user"] = done.session
+        keep(done.session)
     return _codes(done.codes)
 
 
