@@ -109,7 +109,8 @@ def test_the_page_and_its_files(client, station, olga, at):
     sign_in(client, olga)
     fill(station, 20)
     page = client.get(f"{REPORTS}?range=7")
-    assert page.text.count("<figure>") == 9 and page.text.count("Таблицей") == 9
+    assert page.text.count("<figure>") == 8 and page.text.count("Таблицей") == 8
+    assert page.text.count("За это время — ни разу.") == 1  # nobody was refused
     for name in ("load", "posts", "minutes", "year", "weeks", "cancelled", "leads", "funnel", "refused", "letters"):
         file = client.get(f"{REPORTS}/files/{name}?range=season")
         assert (file.status_code, file.mimetype) == (200, "text/csv"), name
