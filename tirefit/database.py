@@ -6,7 +6,7 @@ Outside a command every transaction is read-only, on both databases: a write tha
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cache, lru_cache, wraps
 from pathlib import Path
@@ -152,13 +152,24 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def apart() -> AbstractContextManager[Any]:
+    """Inside a command: what is refused in here leaves the rest of the command whole.
+
+    On PostgreSQL that takes a savepoint; SQLite undoes the one statement that it refuses by itself.
+    """
+    return db.session.begin_nested() if db.engine.dialect.name == "postgresql" else nullcontext()
+
+
 def one_at_a_time(subject: str) -> None:
     """Inside a command: let commands about the same subject wait for each other, before any of them has looked.
 
     A double tap then finds what the first one did. SQLite has one writer anyway.
     """
     if db.engine.dialect.name == "postgresql":
-        db.session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
+        db.session.execute(LOCK, {"subject": subject})
+
+
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
 
 
 def before_commit(hook: Callable[[], None]) -> None:

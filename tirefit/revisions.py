@@ -6,9 +6,9 @@ for customers should not queue at it: the few that there are at a station are lo
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, Text, cast, func, select, update
+from sqlalchemy import Select, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import joinedload, with_expression
 from sqlalchemy.orm.strategy_options import _AbstractLoad
@@ -50,10 +50,17 @@ class _OneMore:
 
     def __call__(self) -> None:
         db.session.flush()
-        mine = update(BoardRevision).where(BoardRevision.service_point_id == self.point_id)
-        grown = mine.values(revision=BoardRevision.revision + 1).returning(BoardRevision.revision)
-        if db.session.execute(grown).first() is None:
+        if db.session.execute(ONE_MORE, {"point_id": self.point_id}).first() is None:
             insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
             first = insert(BoardRevision).values(service_point_id=self.point_id, revision=1)
             again = {"revision": BoardRevision.revision + 1}
             db.session.execute(first.on_conflict_do_update(index_elements=["service_point_id"], set_=again))
+
+
+_table: Any = BoardRevision.__table__
+ONE_MORE = (
+    update(_table)
+    .where(_table.c.service_point_id == bindparam("point_id"))
+    .values(revision=_table.c.revision + 1)
+    .returning(_table.c.revision)
+)

@@ -15,7 +15,7 @@ from tirefit.booking import states
 from tirefit.booking.commands import Customer, write_booking
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
 from tirefit.booking.links import find_by_token, write_link
-from tirefit.booking.record import load_for_change, record, require_version
+from tirefit.booking.record import load_for_change, record, record_made, require_version
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import SlotTaken, WrongTransition
 from tirefit.models import LIVE, PROBLEMS, Booking, BookingEvent, ServicePoint, WaitingVisit
@@ -111,14 +111,14 @@ def book_walk_in(
     reservation_id = reservations.take(point.id, run, "booking", on_grid=False, token_hash=hash_of(token))
     if reservation_id is None:
         raise SlotTaken(starts_at=start)
-    booking = write_booking(point, visit, Customer("", phone), reservation_id, locale=point.locale, source="walk_in")
-    booking.plate, booking.status, booking.arrived_at = plate, "arrived", clock.now()
+    about = {"locale": point.locale, "source": "walk_in", "plate": plate, "arrived_at": clock.now()}
+    booking = write_booking(point, visit, Customer("", phone), reservation_id, run, **about)
+    booking.status = "arrived"
     if waiting_id is not None and (waits := _leave(waiting_id, point_id, booking.id)) is not None:
         booking.plate, booking.customer_phone = waits.plate or plate, waits.customer_phone or phone
         booking.arrived_at = waits.arrived_at
     write_link(booking, token)
-    trace = record(booking, "walked_in", before={}, actor=states.USER, user_id=user_id)
-    trace.after = {"status": booking.status}
+    record_made(booking, "walked_in", actor=states.USER, user_id=user_id)
     return booking
 
 

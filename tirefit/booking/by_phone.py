@@ -8,7 +8,7 @@ from tirefit.booking import states
 from tirefit.booking.commands import Customer, write_booking
 from tirefit.booking.durations import Breakdown, calculate_booking_duration
 from tirefit.booking.links import find_by_token, write_link
-from tirefit.booking.record import record
+from tirefit.booking.record import record_made
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, SlotTaken
 from tirefit.models import Booking, ServicePoint
@@ -53,12 +53,10 @@ def book_by_phone(
     point = db.session.get_one(ServicePoint, point_id)
     visit = calculate_booking_duration(service_ids, car_type_id, point, wheel_inches)
     reservations.lock_posts([post.id for post in point.posts])
-    reservation_id = _take(point, visit, token, starts_at, post_number)
-    booking = write_booking(point, visit, customer, reservation_id, locale=locale, source="staff")
-    booking.plate, booking.notes = plate, notes
+    taken = _take(point, visit, token, starts_at, post_number)
+    booking = write_booking(point, visit, customer, *taken, locale=locale, source="staff", plate=plate, notes=notes)
     write_link(booking, token)
-    trace = record(booking, "created", before={}, actor=states.USER, user_id=user_id)
-    trace.after = {"status": booking.status}
+    record_made(booking, "created", actor=states.USER, user_id=user_id)
     outbox.write_booking_created(booking)
     return booking
 
@@ -69,7 +67,9 @@ def free_times(point: ServicePoint, day: date, visit: Breakdown) -> list[datetim
     return sorted({run.starts_at for run in runs if run.starts_at >= clock.now()})
 
 
-def _take(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None) -> int:
+def _take(
+    point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None
+) -> tuple[int, Run]:
     offered = availability.station_runs_at(point, starts_at, visit.total_minutes, visit.needs)
     runs = [(run, True) for run in offered] + [(run, False) for run in _any_stretch(point, visit, starts_at)]
     numbers = {post.id: post.post_number for post in point.posts}
@@ -77,7 +77,7 @@ def _take(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime
         if post_number in (None, numbers[run.service_post_id]):
             taken = reservations.take(point.id, run, "booking", on_grid=on_grid, token_hash=hash_of(token))
             if taken is not None:
-                return taken
+                return taken, run
     raise SlotTaken(starts_at=starts_at)
 
 

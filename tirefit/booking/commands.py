@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from tirefit import clock, limits
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, agreed, calculate_booking_duration
 from tirefit.booking.links import write_link
-from tirefit.booking.record import end_problem, load_for_change, record, require_version
+from tirefit.booking.record import end_problem, load_for_change, record, record_made, require_version
 from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
@@ -92,15 +92,15 @@ def create_booking(
     _require_few_open_bookings(point, customer)
     if hold is not None and (hold.service_point_id, hold.starts_at) == (point_id, starts_at):
         _require_fit(hold, visit)
-        reservation_id = reservations.turn_into_booking(hold)
+        reservation_id, time = reservations.turn_into_booking(hold), hold
     else:
         if hold is not None:
             reservations.free(hold.reservation_id)
-        reservation_id = _take_time(point, visit, token, starts_at, post_number)
-    booking = write_booking(point, visit, customer, reservation_id, locale=locale, source=source)
-    booking.plate, booking.notes, booking.request_hash = plate, notes, asked
+        reservation_id, time = _take_time(point, visit, token, starts_at, post_number)
+    about = {"locale": locale, "source": source, "plate": plate, "notes": notes, "request_hash": asked}
+    booking = write_booking(point, visit, customer, reservation_id, time, **about)
     write_link(booking, token)
-    _record_created(booking)
+    record_made(booking, "created", actor=states.CUSTOMER if source in BY_CUSTOMERS else states.USER)
     outbox.write_booking_created(booking)
     return booking
 
@@ -175,12 +175,14 @@ def set_plate(booking_id: int, plate: str) -> Booking:
     return booking
 
 
-def _take_time(point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None) -> int:
+def _take_time(
+    point: ServicePoint, visit: Breakdown, token: str, starts_at: datetime, post_number: int | None
+) -> tuple[int, Run]:
     for run in available_at_time(point, starts_at, visit.total_minutes, visit.needs):
         if post_number is None or run.post_number == post_number:
             reservation_id = reservations.take(point.id, run, "booking", token_hash=hash_of(token))
             if reservation_id is not None:
-                return reservation_id
+                return reservation_id, run
     raise refusal(point, starts_at, visit.total_minutes, visit.needs, post_number)
 
 
@@ -280,17 +282,8 @@ def _require_fit(hold: Hold, visit: Breakdown) -> None:
 
 
 def _require_few_open_bookings(point: ServicePoint, customer: Customer) -> None:
-    open_bookings = db.session.scalar(
-        select(func.count())
-        .select_from(Booking)
-        .where(
-            Booking.service_point_id == point.id,
-            Booking.customer_phone == customer.phone,
-            Booking.status.in_(LIVE),
-            Booking.ends_at > clock.now(),
-        )
-    )
-    if (open_bookings or 0) >= point.max_open_bookings_per_contact:
+    theirs = {"point_id": point.id, "phone": customer.phone, "now": clock.now()}
+    if (db.session.scalar(OPEN_BOOKINGS, theirs) or 0) >= point.max_open_bookings_per_contact:
         raise LimitReached(limit=point.max_open_bookings_per_contact)
 
 
@@ -299,12 +292,13 @@ def write_booking(
     visit: Breakdown,
     customer: Customer,
     reservation_id: int,
+    time: Hold | Run,
     *,
     locale: str,
     source: str,
+    **more: Any,
 ) -> Booking:
-    """Inside a command: the customer's record of a reservation that has been taken for them."""
-    time = reservations.get(reservation_id)
+    """Inside a command: the customer's record of a reservation that has been taken for them; `more` are columns."""
     booking = Booking(
         number=new_number(),
         service_point_id=point.id,
@@ -324,7 +318,8 @@ def write_booking(
         consent_at=clock.now() if source in BY_CUSTOMERS else None,
         created_at=clock.now(),
         revision=1,
-        version=0,  # its first trace makes it 1
+        version=1,
+        **more,
     )
     _write_lines(booking, visit)
     db.session.add(booking)
@@ -341,12 +336,6 @@ def _write_lines(booking: Booking, visit: Breakdown) -> None:
     )
 
 
-def _record_created(booking: Booking) -> None:
-    actor = states.CUSTOMER if booking.source in BY_CUSTOMERS else states.USER
-    trace = record(booking, "created", before={}, actor=actor)
-    trace.after = {"status": booking.status}
-
-
 def _hash_of_request(*content: object) -> str:
     """One short name for all that was asked for; the order of services does not matter."""
     plain = [sorted(set(part)) if isinstance(part, (list, tuple)) else part for part in content]
@@ -358,5 +347,16 @@ def new_number() -> str:
     """Short and speakable; random, so that nobody can count a station's bookings by it."""
     while True:
         number = "".join(secrets.choice(SPEAKABLE) for _ in range(NUMBER_LENGTH))
-        if db.session.scalar(select(Booking.id).where(Booking.number == number)) is None:
+        if db.session.scalar(NUMBERED, {"number": number}) is None:
             return number
+
+
+# Made once, like those of schedule.reservations.
+_booking = Booking.__table__.c
+NUMBERED = select(_booking.id).where(_booking.number == bindparam("number"))
+OPEN_BOOKINGS = select(func.count(_booking.id)).where(
+    _booking.service_point_id == bindparam("point_id"),
+    _booking.customer_phone == bindparam("phone"),
+    _booking.status.in_(LIVE),
+    _booking.ends_at > bindparam("now"),
+)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import selectinload
 
 from tirefit.database import db
@@ -76,18 +76,13 @@ class OfferedService:
 
 def offered_services(point: ServicePoint) -> list[OfferedService]:
     """What a station offers, in its own order; a service without a price for any car is not offered."""
-    cars = car_types()
-    prices = {
-        (price.service_id, price.car_type_id): price
-        for price in db.session.scalars(select(ServicePrice).where(ServicePrice.service_point_id == point.id))
-    }
-    found = db.session.scalars(
-        select(Service)
-        .join(ServicePointService, ServicePointService.service_id == Service.id)
-        .where(ServicePointService.service_point_id == point.id, Service.active)
-        .order_by(ServicePointService.position, Service.id)
-        .options(selectinload(Service.durations))
-    ).all()
+    return _offered_on(car_types(), point)
+
+
+def _offered_on(cars: Sequence[CarType], point: ServicePoint) -> list[OfferedService]:
+    of_point = {"point_id": point.id}
+    prices = {(price.service_id, price.car_type_id): price for price in db.session.execute(PRICES, of_point)}
+    found = db.session.scalars(SERVICES, of_point).all()
     offered = [
         OfferedService(
             service,
@@ -103,7 +98,21 @@ def offered_services(point: ServicePoint) -> list[OfferedService]:
 
 
 def car_types() -> list[CarType]:
-    return list(db.session.scalars(select(CarType).where(CarType.active).order_by(CarType.position, CarType.id)))
+    return list(db.session.scalars(CARS))
+
+
+# Made once, like those of schedule.reservations.
+CARS = select(CarType).where(CarType.active).order_by(CarType.position, CarType.id)
+PRICES = select(ServicePrice.service_id, ServicePrice.car_type_id, ServicePrice.amount, ServicePrice.minutes).where(
+    ServicePrice.service_point_id == bindparam("point_id")
+)
+SERVICES = (
+    select(Service)
+    .join(ServicePointService, ServicePointService.service_id == Service.id)
+    .where(ServicePointService.service_point_id == bindparam("point_id"), Service.active)
+    .order_by(ServicePointService.position, Service.id)
+    .options(selectinload(Service.durations))
+)
 
 
 def calculate_booking_duration(
@@ -115,7 +124,8 @@ def calculate_booking_duration(
     UnknownCarType, and UnknownService for an empty list, for more than twenty, and for a service that the station does
     not offer or does not do on such a car.
     """
-    visit = breakdown(service_ids, car_type_id, offered_services(point), point.currency)
+    cars = car_types()
+    visit = _breakdown(service_ids, car_type_id, cars, _offered_on(cars, point), point.currency)
     return visit if wheel_inches is None else on_wheels(visit, wheel_inches, wheel_surcharges(point))
 
 
@@ -151,7 +161,17 @@ def breakdown(
     service_ids: Sequence[int], car_type_id: int, offered: Sequence[OfferedService], currency: str
 ) -> Breakdown:
     """The same, of a station's offer that has been read already."""
-    car_type = next((car for car in car_types() if car.id == car_type_id), None)
+    return _breakdown(service_ids, car_type_id, car_types(), offered, currency)
+
+
+def _breakdown(
+    service_ids: Sequence[int],
+    car_type_id: int,
+    cars: Sequence[CarType],
+    offered: Sequence[OfferedService],
+    currency: str,
+) -> Breakdown:
+    car_type = next((car for car in cars if car.id == car_type_id), None)
     if car_type is None:
         raise UnknownCarType()
     wanted = list(dict.fromkeys(service_ids))

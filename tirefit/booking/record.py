@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from tirefit import clock, revisions
 from tirefit.booking.states import NEWS
@@ -39,9 +39,7 @@ def require_version(booking: Booking, seen: int | None) -> None:
         raise BookingChanged(number=booking.number, version=booking.version)
 
 
-def record(
-    booking: Booking, event: str, *, before: Mapping[str, Any], actor: str, user_id: int | None = None
-) -> BookingEvent:
+def record(booking: Booking, event: str, *, before: Mapping[str, Any], actor: str, user_id: int | None = None) -> None:
     """Leave the trace of a change: who, when, what, before and after; webhooks are told. Same transaction, same fate.
 
     `before` holds the columns that have changed. Each change is a new version; one that is news to the customer also
@@ -52,7 +50,14 @@ def record(
     booking.revision += event in NEWS
     webhooks.write(booking, event)
     after = {name: getattr(booking, name) for name in before}
-    return note(booking, event, before=before, after=after, actor=actor, user_id=user_id)
+    note(booking, event, before=before, after=after, actor=actor, user_id=user_id)
+
+
+def record_made(booking: Booking, event: str, *, actor: str, user_id: int | None = None) -> None:
+    """Leave the first trace of a booking: who made it, and what it began as."""
+    revisions.touch(booking.service_point_id)
+    webhooks.write(booking, event)
+    note(booking, event, after={"status": booking.status}, actor=actor, user_id=user_id)
 
 
 def note(
@@ -63,19 +68,14 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     user_id: int | None = None,
-) -> BookingEvent:
+) -> None:
     """Leave the trace of something that did not change the booking: somebody looked at it, or told about it."""
-    trace = BookingEvent(
-        booking_id=booking.id,
-        at=clock.now(),
-        actor=actor,
-        user_id=user_id,
-        event=event,
-        before=_plain(before or {}),
-        after=_plain(after or {}),
-    )
-    db.session.add(trace)
-    return trace
+    who = {"at": clock.now(), "actor": actor, "user_id": user_id}
+    what = {"event": event, "before": _plain(before or {}), "after": _plain(after or {})}
+    db.session.execute(WRITE_EVENT, {"booking_id": booking.id, **who, **what})
+
+
+WRITE_EVENT = insert(BookingEvent.__table__)  # type: ignore[arg-type]
 
 
 def end_problem(booking: Booking) -> dict[str, str]:

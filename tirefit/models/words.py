@@ -32,6 +32,9 @@ class BookingWord(Base):
     )
 
 
+WRITE = insert(BookingWord)
+
+
 def fold(text: str) -> str:
     """Letters that look alike become one: «АА 1234 ВС» typed in Cyrillic or in Latin is "aa 1234 bc"."""
     return unicodedata.normalize("NFC", text.casefold()).translate(LOOK_ALIKE)
@@ -53,7 +56,7 @@ def words_of(booking: Booking) -> set[str]:
 
 @event.listens_for(Booking, "after_insert")
 def _write(mapper: Mapper[Any], connection: Connection, booking: Booking) -> None:
-    connection.execute(insert(BookingWord), list(_rows(booking)))
+    connection.execute(WRITE, list(_rows(booking)))
 
 
 @event.listens_for(Booking, "after_update")
@@ -61,7 +64,7 @@ def _rewrite(mapper: Mapper[Any], connection: Connection, booking: Booking) -> N
     now = inspect(booking).attrs
     if any(now[name].history.has_changes() for name in ("plate", "customer_name", "customer_phone", "number")):
         connection.execute(delete(BookingWord).where(BookingWord.booking_id == booking.id))
-        connection.execute(insert(BookingWord), list(_rows(booking)))
+        connection.execute(WRITE, list(_rows(booking)))
 
 
 def _rows(booking: Booking) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import blinker
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tirefit import clock, leases, revisions
@@ -22,7 +22,7 @@ from tirefit.models import Booking, BookingLink, Invitation, LetterStop, Notific
 from tirefit.notifications.kinds import KINDS, RESET_LASTS, TO_PEOPLE, USEFUL_FOR
 from tirefit.schedule.reservations import hash_of, new_token
 
-MOST_LETTERS = ((5, timedelta(hours=1)), (10, timedelta(days=1)))  # to one customer's address
+MOST_LETTERS = ((5, timedelta(hours=1)), (10, timedelta(days=1)))  # to one customer's address; the longest time last
 TOO_MANY_LETTERS = "too many letters to this address"
 LINK_AGAIN_AFTER = timedelta(minutes=10)
 TOO_LATE = "not sent before the visit was over"
@@ -275,15 +275,9 @@ def oldest_due_age() -> timedelta:
 def _has_enough(recipient: str, now: datetime) -> bool:
     """Has this address been promised as many letters as one customer can want?"""
     one_at_a_time(f"letters {recipient}")
-    for most, within in MOST_LETTERS:
-        promised = select(func.count()).where(
-            Notification.recipient == recipient,
-            Notification.created_at > now - within,
-            Notification.state.in_(("pending", "sent")),
-        )
-        if (db.session.scalar(promised) or 0) >= most:
-            return True
-    return False
+    since = {f"since_{most}": now - within for most, within in MOST_LETTERS}
+    promised = db.session.execute(PROMISED, {"recipient": recipient, **since}).one()
+    return any(count >= most for count, (most, _) in zip(promised, MOST_LETTERS, strict=True))
 
 
 def _may_leave(row: Notification, booking: Booking, now: datetime) -> bool:
@@ -394,9 +388,7 @@ def _insert(kind: str, recipient: str, locale: str, due_at: datetime | None, **a
         "created_at": now,
         **about,
     }
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    written = insert(Notification).values(values).on_conflict_do_nothing().returning(Notification.id)
-    is_new = db.session.execute(written).scalar() is not None
+    is_new = db.session.execute(INSERT[db.engine.dialect.name], values).scalar() is not None
     announce()
     return is_new
 
@@ -408,3 +400,18 @@ def announce() -> None:
 
 def _announce() -> None:
     letters_written.send()
+
+
+# Made once, of tables, for every booking sends them: to make a statement anew costs more than to ask it.
+_table: Any = Notification.__table__
+PROMISED = select(
+    *(func.count().filter(_table.c.created_at > bindparam(f"since_{most}")) for most, _ in MOST_LETTERS)
+).where(
+    _table.c.recipient == bindparam("recipient"),
+    _table.c.created_at > bindparam(f"since_{MOST_LETTERS[-1][0]}"),
+    _table.c.state.in_(("pending", "sent")),
+)
+INSERT = {
+    name: dialect.insert(_table).on_conflict_do_nothing().returning(_table.c.id)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from tirefit import clock
-from tirefit.database import command, db, lost_to, one_at_a_time
+from tirefit.database import apart, command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, BookingLink, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import rolling, slots
@@ -92,11 +92,12 @@ def reserve_slot_temporarily(
         wanted or {},
     ):
         _keep_until(mine.reservation_id, _expiry(point))
-        return _reload(mine.reservation_id, token)
+        return _still_there(token)
     if _is_used(token):
         token = new_token()
-    _free_holds_of(hash_of(token), holder)
+    _free_holds_of(token, holder)
     _require_few_holds(origin)
+    expires_at = _expiry(point)
     for run in available_at_time(point, starts_at, minutes, needs):
         if post_number is not None and run.post_number != post_number:
             continue
@@ -108,21 +109,18 @@ def reserve_slot_temporarily(
             holder=holder,
             origin=origin,
             wanted=wanted or {},
-            expires_at=_expiry(point),
+            expires_at=expires_at,
         )
         if reservation_id is not None:
-            return _reload(reservation_id, token)
+            found = reservation_id, point_id, run.service_post_id, run.starts_at, run.ends_at
+            return Hold(token, *found, expires_at, wanted or {}, 0)
     raise refusal(point, starts_at, minutes, needs, post_number)
 
 
 def find_hold(token: str) -> Hold | None:
     """The hold that a token opens, expired or not; None when there is none (any more)."""
-    found = db.session.execute(
-        select(Reservation)
-        .where(Reservation.token_hash == hash_of(token), Reservation.kind == "hold")
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
-    return None if found is None else _as_hold(found, token)
+    found = db.session.execute(HOLD, {"token_hash": hash_of(token)}).one_or_none()
+    return None if found is None else Hold(token, *found[:-2], found.wanted or {}, found.extensions)
 
 
 @command
@@ -137,7 +135,7 @@ def extend_reservation(token: str) -> Hold:
     if not hold.may_be_extended:
         raise LimitReached(limit=MOST_EXTENSIONS)
     _keep_until(hold.reservation_id, _expiry(db.session.get_one(ServicePoint, hold.service_point_id)), extensions=1)
-    return _reload(hold.reservation_id, token)
+    return _still_there(token)
 
 
 @command
@@ -211,13 +209,7 @@ def turn_into_booking(hold: Hold) -> int:
     An expired hold that nobody took is still honoured. Raises HoldExpired when it is gone.
     """
     lock_posts([hold.service_post_id])
-    turned = db.session.execute(
-        update(Reservation)
-        .where(Reservation.id == hold.reservation_id, Reservation.kind == "hold")
-        .values(kind="booking", expires_at=None, holder=None, origin=None)
-        .returning(Reservation.id)
-    )
-    if turned.first() is None:
+    if db.session.execute(TURN, {"hold_id": hold.reservation_id}).first() is None:
         raise HoldExpired()
     span = (hold.starts_at, hold.ends_at)
     if not _is_offered(hold.service_point_id, hold.service_post_id, span):  # hours or lengths have changed meanwhile
@@ -238,7 +230,7 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
     purge_expired(run.service_post_id, span)
     values = {"service_post_id": run.service_post_id, "starts_at": run.starts_at, "ends_at": run.ends_at}
     try:
-        with db.session.begin_nested():
+        with apart():
             db.session.execute(update(Reservation).where(Reservation.id == reservation_id).values(values))
     except IntegrityError as error:
         if lost_to(error, OVERLAP_GUARD):
@@ -283,9 +275,8 @@ def free(reservation_id: int) -> None:
 
 def lock_posts(ids: list[int]) -> None:
     """Everybody who changes a booking locks its posts first, in ascending id: no two can wait for each other."""
-    db.session.execute(
-        select(ServicePost.id).where(ServicePost.id.in_(ids)).order_by(ServicePost.id).with_for_update(key_share=True)
-    ).all()
+    if db.engine.dialect.name == "postgresql":  # SQLite has one writer, and needs no locks of rows
+        db.session.execute(LOCK, {"ids": ids}).all()
 
 
 def _insert(values: dict[str, Any]) -> int | None:
@@ -295,15 +286,9 @@ def _insert(values: dict[str, Any]) -> int | None:
     order. It names the guard: whatever else is wrong stays an error.
     """
     if db.engine.dialect.name == "postgresql":
-        return db.session.execute(
-            postgresql.insert(Reservation)
-            .values(values)
-            .on_conflict_do_nothing(constraint=OVERLAP_GUARD)
-            .returning(Reservation.id)
-        ).scalar()
+        return db.session.execute(INSERT_UNLESS_TAKEN, values).scalar()
     try:
-        with db.session.begin_nested():
-            return db.session.execute(insert(Reservation).values(values).returning(Reservation.id)).scalar()
+        return db.session.execute(INSERT, values).scalar()  # SQLite's guard undoes the one statement by itself
     except IntegrityError as error:
         if lost_to(error, OVERLAP_GUARD):
             return None
@@ -326,24 +311,12 @@ def purge_expired(post_id: int, span: Span) -> bool:
 
 
 def _is_offered(point_id: int, post_id: int, span: Span) -> bool:
-    cells = db.session.execute(
-        select(ScheduleSlot.starts_at, ScheduleSlot.ends_at)
-        .where(
-            ScheduleSlot.service_point_id == point_id,
-            ScheduleSlot.service_post_id == post_id,
-            ScheduleSlot.starts_at >= span[0],
-            ScheduleSlot.starts_at < span[1],
-        )
-        .order_by(ScheduleSlot.starts_at)
-    )
-    return is_covered(span, [(start, end) for start, end in cells])
+    values = {"point_id": point_id, "post_id": post_id, "start": span[0], "end": span[1]}
+    return is_covered(span, [(start, end) for start, end in db.session.execute(OFFERED_THERE, values)])
 
 
-def _free_holds_of(token_hash: str, holder: str | None) -> None:
-    same = Reservation.token_hash == token_hash
-    if holder is not None:
-        same = same | (Reservation.holder == holder)
-    for reservation_id in db.session.scalars(select(Reservation.id).where(Reservation.kind == "hold", same)).all():
+def _free_holds_of(token: str, holder: str | None) -> None:
+    for reservation_id in db.session.scalars(HELD_BY, {"token_hash": hash_of(token), "holder": holder}).all():
         free(reservation_id)
 
 
@@ -352,9 +325,7 @@ def _require_few_holds(origin: str | None) -> None:
     if origin is None:
         return
     now = clock.now()
-    until = db.session.scalars(
-        select(Reservation.expires_at).where(Reservation.origin == origin, Reservation.expires_at > now)
-    ).all()
+    until = db.session.scalars(HELD_FROM, {"origin": origin, "now": now}).all()
     if len(until) >= MOST_HOLDS:
         wait = min(moment for moment in until if moment is not None) - now
         raise TooManyAttempts(retry_after=max(1, int(wait.total_seconds())))
@@ -362,11 +333,12 @@ def _require_few_holds(origin: str | None) -> None:
 
 def _is_used(token: str) -> bool:
     """Has this token become a booking's, whatever has become of that?"""
-    return db.session.scalar(select(BookingLink.token_hash).where(BookingLink.token_hash == hash_of(token))) is not None
+    return db.session.scalar(LINK, {"token_hash": hash_of(token)}) is not None
 
 
 def _expiry(point: ServicePoint) -> datetime:
-    return clock.now() + timedelta(minutes=point.hold_minutes)
+    """A whole second: both databases keep that."""
+    return clock.now().replace(microsecond=0) + timedelta(minutes=point.hold_minutes)
 
 
 def _keep_until(reservation_id: int, expires_at: datetime, extensions: int = 0) -> None:
@@ -377,23 +349,47 @@ def _keep_until(reservation_id: int, expires_at: datetime, extensions: int = 0) 
     )
 
 
-def _reload(reservation_id: int, token: str) -> Hold:
-    found = db.session.get(Reservation, reservation_id, populate_existing=True)
-    if found is None or found.expires_at is None:
+def _still_there(token: str) -> Hold:
+    if (found := find_hold(token)) is None:
         raise HoldExpired()
-    return _as_hold(found, token)
+    return found
 
 
-def _as_hold(found: Reservation, token: str) -> Hold:
-    assert found.expires_at is not None  # the schema: a hold expires
-    return Hold(
-        token,
-        found.id,
-        found.service_point_id,
-        found.service_post_id,
-        found.starts_at,
-        found.ends_at,
-        found.expires_at,
-        found.wanted or {},
-        found.extensions,
+# What every hold and every booking sends is made once, of tables: to make a statement anew costs more than to ask it.
+_row, _link, _slot = (model.__table__.c for model in (Reservation, BookingLink, ScheduleSlot))
+_of_a_hold = ("id", "service_point_id", "service_post_id", "starts_at", "ends_at", "expires_at", "wanted", "extensions")
+HOLD = select(*(_row[name] for name in _of_a_hold)).where(
+    _row.token_hash == bindparam("token_hash"), _row.kind == "hold"
+)
+HELD_BY = select(_row.id).where(
+    _row.kind == "hold", or_(_row.token_hash == bindparam("token_hash"), _row.holder == bindparam("holder"))
+)
+HELD_FROM = select(_row.expires_at).where(_row.origin == bindparam("origin"), _row.expires_at > bindparam("now"))
+LINK = select(_link.token_hash).where(_link.token_hash == bindparam("token_hash"))
+LOCK = (
+    select(ServicePost.__table__.c.id)
+    .where(ServicePost.__table__.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(ServicePost.__table__.c.id)
+    .with_for_update(key_share=True)
+)
+OFFERED_THERE = (
+    select(_slot.starts_at, _slot.ends_at)
+    .where(
+        _slot.service_point_id == bindparam("point_id"),
+        _slot.service_post_id == bindparam("post_id"),
+        _slot.starts_at >= bindparam("start"),
+        _slot.starts_at < bindparam("end"),
     )
+    .order_by(_slot.starts_at)
+)
+_reservations: Any = Reservation.__table__
+INSERT = insert(_reservations).returning(_row.id)
+INSERT_UNLESS_TAKEN = (
+    postgresql.insert(_reservations).on_conflict_do_nothing(constraint=OVERLAP_GUARD).returning(_row.id)
+)
+TURN = (
+    update(_reservations)
+    .where(_row.id == bindparam("hold_id"), _row.kind == "hold")
+    .values(kind="booking", expires_at=None, holder=None, origin=None)
+    .returning(_row.id)
+)
