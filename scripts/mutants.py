@@ -140,8 +140,8 @@ MUTANTS = [
     Mutant(
         "an expired hold whose time is another's becomes a booking",
         RESERVATIONS,
-        "    if turned.first() is None:\n        raise HoldExpired()\n",
-        "",
+        'if db.session.execute(TURN, {"hold_id": hold.reservation_id}).first() is None:',
+        'if db.session.execute(TURN, {"hold_id": hold.reservation_id}) is None:',
     ),
     Mutant(
         "an eleventh extension",
@@ -152,8 +152,8 @@ MUTANTS = [
     Mutant(
         "releasing a hold releases a booking too",
         RESERVATIONS,
-        '.where(Reservation.token_hash == hash_of(token), Reservation.kind == "hold")\n        .execution_options',
-        ".where(Reservation.token_hash == hash_of(token))\n        .execution_options",
+        '    _row.token_hash == bindparam("token_hash"), _row.kind == "hold"\n)\nHELD_BY',
+        '    _row.token_hash == bindparam("token_hash")\n)\nHELD_BY',
     ),
     Mutant(
         "cancelling leaves the time reserved", STEPS, "        reservations.free(reservation_id)\n", "        pass\n"
@@ -235,8 +235,8 @@ MUTANTS = [
     Mutant(
         "a slot right after a reservation counts as taken",
         GRID,
-        "while i < len(taken) and taken[i][1] <= cell[0]:",
-        "while i < len(taken) and taken[i][1] < cell[0]:",
+        "while i < count and taken[i][1] <= cell[0]:",
+        "while i < count and taken[i][1] < cell[0]:",
         "the arithmetic",
     ),
     Mutant(

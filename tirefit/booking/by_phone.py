@@ -54,7 +54,7 @@ def book_by_phone(
     visit = calculate_booking_duration(service_ids, car_type_id, point, wheel_inches)
     reservations.lock_posts([post.id for post in point.posts])
     taken = _take(point, visit, token, starts_at, post_number)
-    booking = write_booking(point, visit, customer, *taken, locale=locale, source="staff", plate=plate, notes=notes)
+    booking = write_booking(point, visit, customer, taken, locale=locale, source="staff", plate=plate, notes=notes)
     write_link(booking, token)
     record_made(booking, "created", actor=states.USER, user_id=user_id)
     outbox.write_booking_created(booking)

@@ -15,12 +15,12 @@ from sqlalchemy import bindparam, func, select
 from tirefit import clock, limits
 from tirefit.booking import states
 from tirefit.booking.durations import Breakdown, agreed, calculate_booking_duration
-from tirefit.booking.links import write_link
+from tirefit.booking.links import link_of, write_link
 from tirefit.booking.record import end_problem, load_for_change, record, record_made, require_version
 from tirefit.booking.steps import may_still_change
 from tirefit.database import command, db, one_at_a_time
 from tirefit.errors import InThePast, KeyReused, LimitReached, ServicesDoNotFit, SlotNotOffered, TooLateToChange
-from tirefit.models import LIVE, Booking, BookingLink, BookingService, ServicePoint, ServicePost
+from tirefit.models import LIVE, Booking, BookingService, ServicePoint, ServicePost
 from tirefit.notifications import outbox
 from tirefit.schedule import availability, reservations
 from tirefit.schedule.availability import available_at_time
@@ -78,7 +78,7 @@ def create_booking(
         point_id, service_ids, car_type_id, asdict(customer), starts_at, post_number, wheel_inches, plate, notes
     )
     one_at_a_time(hash_of(token))
-    if (link := db.session.get(BookingLink, hash_of(token))) is not None:  # a second tap has waited for the first
+    if (link := link_of(token)) is not None:  # a second tap has waited for the first
         made_before = db.session.get_one(Booking, link.booking_id)
         if link.revoked_at is not None or made_before.request_hash not in (None, asked):
             raise KeyReused(number=made_before.number)
@@ -92,13 +92,13 @@ def create_booking(
     _require_few_open_bookings(point, customer)
     if hold is not None and (hold.service_point_id, hold.starts_at) == (point_id, starts_at):
         _require_fit(hold, visit)
-        reservation_id, time = reservations.turn_into_booking(hold), hold
+        taken: tuple[int, Hold | Run] = reservations.turn_into_booking(hold), hold
     else:
         if hold is not None:
             reservations.free(hold.reservation_id)
-        reservation_id, time = _take_time(point, visit, token, starts_at, post_number)
-    about = {"locale": locale, "source": source, "plate": plate, "notes": notes, "request_hash": asked}
-    booking = write_booking(point, visit, customer, reservation_id, time, **about)
+        taken = _take_time(point, visit, token, starts_at, post_number)
+    more = {"plate": plate, "notes": notes, "request_hash": asked}
+    booking = write_booking(point, visit, customer, taken, locale=locale, source=source, **more)
     write_link(booking, token)
     record_made(booking, "created", actor=states.CUSTOMER if source in BY_CUSTOMERS else states.USER)
     outbox.write_booking_created(booking)
@@ -291,14 +291,17 @@ def write_booking(
     point: ServicePoint,
     visit: Breakdown,
     customer: Customer,
-    reservation_id: int,
-    time: Hold | Run,
+    taken: tuple[int, Hold | Run],
     *,
     locale: str,
     source: str,
     **more: Any,
 ) -> Booking:
-    """Inside a command: the customer's record of a reservation that has been taken for them; `more` are columns."""
+    """Inside a command: the customer's record of a reservation that has been taken for them (its id and its time).
+
+    `more` are columns.
+    """
+    reservation_id, time = taken
     booking = Booking(
         number=new_number(),
         service_point_id=point.id,

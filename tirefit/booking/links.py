@@ -1,8 +1,9 @@
 """The links that customers open their bookings with: sent, sent again, made new. Only their hashes are kept."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from tirefit import clock, limits
 from tirefit.booking import states
@@ -81,10 +82,17 @@ def opened_by(tokens: Sequence[str]) -> dict[str, Booking]:
     return {by_hash[token_hash]: booking for token_hash, booking in found}
 
 
+def link_of(token: str) -> Row[int, datetime | None] | None:
+    """Which booking (`booking_id`) a token was made for, and since when it opens it no longer (`revoked_at`)."""
+    return db.session.execute(LINK, {"token_hash": hash_of(token)}).one_or_none()
+
+
 def write_link(booking: Booking, token: str) -> None:
     """Inside a command: let this token open the booking."""
     link = {"token_hash": hash_of(token), "booking_id": booking.id, "created_at": clock.now()}
     db.session.execute(WRITE_LINK, link)
 
 
+_link = BookingLink.__table__.c
+LINK = select(_link.booking_id, _link.revoked_at).where(_link.token_hash == bindparam("token_hash"))
 WRITE_LINK = insert(BookingLink.__table__)  # type: ignore[arg-type]

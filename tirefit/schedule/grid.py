@@ -95,11 +95,11 @@ def is_covered(span: Span, cells: Sequence[Span]) -> bool:
 
 def free_cells(cells: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
     """The cells that no reservation touches. One pass over both."""
-    free, i = [], 0
+    free, i, count = [], 0, len(taken)
     for cell in cells:
-        while i < len(taken) and taken[i][1] <= cell[0]:
+        while i < count and taken[i][1] <= cell[0]:
             i += 1
-        if i == len(taken) or taken[i][0] >= cell[1]:
+        if i == count or taken[i][0] >= cell[1]:
             free.append(cell)
     return free
 

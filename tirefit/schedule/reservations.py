@@ -112,15 +112,15 @@ def reserve_slot_temporarily(
             expires_at=expires_at,
         )
         if reservation_id is not None:
-            found = reservation_id, point_id, run.service_post_id, run.starts_at, run.ends_at
-            return Hold(token, *found, expires_at, wanted or {}, 0)
+            where = point_id, run.service_post_id, run.starts_at, run.ends_at
+            return Hold(token, reservation_id, *where, expires_at, wanted or {}, 0)
     raise refusal(point, starts_at, minutes, needs, post_number)
 
 
 def find_hold(token: str) -> Hold | None:
     """The hold that a token opens, expired or not; None when there is none (any more)."""
     found = db.session.execute(HOLD, {"token_hash": hash_of(token)}).one_or_none()
-    return None if found is None else Hold(token, *found[:-2], found.wanted or {}, found.extensions)
+    return None if found is None else Hold(token, **(found._asdict() | {"wanted": found.wanted or {}}))
 
 
 @command
@@ -357,8 +357,8 @@ def _still_there(token: str) -> Hold:
 
 # What every hold and every booking sends is made once, of tables: to make a statement anew costs more than to ask it.
 _row, _link, _slot = (model.__table__.c for model in (Reservation, BookingLink, ScheduleSlot))
-_of_a_hold = ("id", "service_point_id", "service_post_id", "starts_at", "ends_at", "expires_at", "wanted", "extensions")
-HOLD = select(*(_row[name] for name in _of_a_hold)).where(
+_of_a_hold = ("service_point_id", "service_post_id", "starts_at", "ends_at", "expires_at", "wanted", "extensions")
+HOLD = select(_row.id.label("reservation_id"), *(_row[name] for name in _of_a_hold)).where(
     _row.token_hash == bindparam("token_hash"), _row.kind == "hold"
 )
 HELD_BY = select(_row.id).where(
