@@ -111,10 +111,8 @@ def book_walk_in(
     reservation_id = reservations.take(point.id, run, "booking", on_grid=False, token_hash=hash_of(token))
     if reservation_id is None:
         raise SlotTaken(starts_at=start)
-    whose = Customer("", phone)
-    booking = write_booking(
-        point, visit, whose, reservation_id, run, locale=point.locale, source="walk_in", plate=plate
-    )
+    how = {"locale": point.locale, "source": "walk_in", "plate": plate}
+    booking = write_booking(point, visit, Customer("", phone), (reservation_id, run), **how)
     booking.status, booking.arrived_at = "arrived", clock.now()
     if waiting_id is not None and (waits := _leave(waiting_id, point_id, booking.id)) is not None:
         booking.plate, booking.customer_phone = waits.plate or plate, waits.customer_phone or phone
