@@ -6,9 +6,9 @@ whoever takes such a time writes the days first (`catch_up`).
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import bindparam, case, func, insert, select, update
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -36,31 +36,20 @@ def generate_rolling_schedule(
     behind = _stations_behind(point_id, days, again)
     if not behind:
         return 0
-    run_id, added = _begin_rolling_run(len(behind)), 0
+    run_id, added = None, 0
     for start in range(0, len(behind), STATIONS_AT_ONCE):
         batch = behind[start : start + STATIONS_AT_ONCE]
-        added += _extend_offers(batch, run_id, days, again)
+        run_id, more = _extend_offers(batch, run_id, len(behind), days, again)
+        added += more
         tell(start + len(batch), len(behind), added)
     return added
 
 
 def _stations_behind(point_id: int | None, days: int | None, again: bool) -> list[int]:
     """Active stations whose offer does not reach their horizon, or with a length of slots whose day has come."""
-    stations = (
-        select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
-        .where(ServicePoint.active)
-        .order_by(ServicePoint.id)
-    )
-    if point_id is not None:
-        stations = stations.where(ServicePoint.id == point_id)
+    stations = ACTIVE_STATIONS if point_id is None else ACTIVE_STATIONS.where(ServicePoint.id == point_id)
     now = clock.now()
-    begin = dict(
-        db.session.execute(
-            select(ServicePost.service_point_id, func.min(ServicePost.next_from))
-            .where(ServicePost.next_from.is_not(None))
-            .group_by(ServicePost.service_point_id)
-        ).all()
-    )
+    begin = dict(db.session.execute(LENGTHS_TO_COME).all())
     return [
         id
         for id, zone, horizon_days, until in db.session.execute(stations)
@@ -71,45 +60,72 @@ def _stations_behind(point_id: int | None, days: int | None, again: bool) -> lis
     ]
 
 
+ACTIVE_STATIONS = (
+    select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
+    .where(ServicePoint.active)
+    .order_by(ServicePoint.id)
+)
+
+
+LENGTHS_TO_COME = (
+    select(ServicePost.service_point_id, func.min(ServicePost.next_from))
+    .where(ServicePost.next_from.is_not(None))
+    .group_by(ServicePost.service_point_id)
+)
+
+
 @command
-def _begin_rolling_run(stations: int) -> int:
-    run = ScheduleRun(
-        kind="rolling", subject={}, before=None, after=None, total=stations, done=0, created_at=clock.now()
+def _extend_offers(
+    point_ids: Sequence[int], run_id: int | None, total: int, days: int | None, again: bool
+) -> tuple[int, int]:
+    """Bring these stations' offers up to their horizons, and the run's row with them; → its id, slots added."""
+    with db.session.no_autoflush:  # all watermarks are written together, at the end
+        points = db.session.scalars(LOCKED_STATIONS, {"ids": point_ids}).all()
+        _begin_lengths(points)
+        added = sum(_extend_offer(point, days, again) for point in points)
+    now, done = clock.now(), len(point_ids)
+    if run_id is None:
+        finished_at = now if done == total else None
+        begun = {"total": total, "done": done, "added": added, "created_at": now, "finished_at": finished_at}
+        return db.session.execute(BEGIN_RUN, begun).scalar_one(), added
+    db.session.execute(GO_ON, {"run_id": run_id, "stations": done, "slots": added, "now": now})
+    return run_id, added
+
+
+LOCKED_STATIONS = (
+    select(ServicePoint)
+    .where(ServicePoint.id.in_(bindparam("ids", expanding=True)))
+    .order_by(ServicePoint.id)
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_runs: Any = ScheduleRun.__table__
+BEGIN_RUN = insert(_runs).values(kind="rolling", subject={}, before=None, after=None).returning(_runs.c.id)
+_all_done = _runs.c.done + bindparam("stations") >= _runs.c.total
+GO_ON = (
+    update(_runs)
+    .where(_runs.c.id == bindparam("run_id"))
+    .values(
+        done=_runs.c.done + bindparam("stations"),
+        added=_runs.c.added + bindparam("slots"),
+        finished_at=case((_all_done, bindparam("now", type_=_runs.c.finished_at.type))),
     )
-    db.session.add(run)
-    db.session.flush()
-    return run.id
+)
 
 
-@command
-def _extend_offers(point_ids: Sequence[int], run_id: int, days: int | None, again: bool) -> int:
-    """Bring these stations' offers up to their horizons, and the run's row with them."""
-    added = 0
-    for point in db.session.scalars(
-        select(ServicePoint)
-        .where(ServicePoint.id.in_(point_ids))
-        .order_by(ServicePoint.id)
-        .options(selectinload(ServicePoint.posts))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).all():
-        with db.session.no_autoflush:  # all watermarks are written together, at the end
-            _begin_lengths(point)
-            added += _extend_offer(point, days, again)
-    run = db.session.get_one(ScheduleRun, run_id, populate_existing=True)
-    run.added += added
-    run.done += len(point_ids)
-    run.finished_at = clock.now() if run.done >= run.total else None
-    return added
-
-
-def _begin_lengths(point: ServicePoint) -> None:
+def _begin_lengths(points: Sequence[ServicePoint]) -> None:
     """A slot length whose day has come is the post's own. The offer was cut so already: nothing moves."""
-    today = local_day(point.time_zone, clock.now())
-    for post in point.posts:
+    zones = {point.id: point.time_zone for point in points}
+    for post in db.session.scalars(POSTS_TO_CHANGE, {"ids": list(zones)}).all():
+        today = local_day(zones[post.service_point_id], clock.now())
         if post.next_from is not None and post.next_from <= today:
             post.slot_duration, post.next_slot_duration, post.next_from = post.length_on(today), None, None
-            db.session.flush()  # the posts are read again when they are locked
+    db.session.flush()  # the posts are read again when they are locked
+
+
+POSTS_TO_CHANGE = select(ServicePost).where(
+    ServicePost.service_point_id.in_(bindparam("ids", expanding=True)), ServicePost.next_from.is_not(None)
+)
 
 
 def catch_up(point: ServicePoint) -> None:
@@ -144,7 +160,7 @@ def _extend_offer(point: ServicePoint, days: int | None = None, again: bool = Fa
     missing = _missing_days(point, days, again)
     if missing is None:
         return 0
-    added = len(regenerate(point, point.posts, *missing).added)
+    added = len(regenerate(point, None, *missing).added)
     point.slots_until = max(missing[1], point.slots_until or missing[1])
     return added
 

@@ -92,7 +92,7 @@ def generate_slots_for_post(post_id: int, first_day: date, last_day: date) -> Di
 def generate_slots_from_template(point_id: int, first_day: date, last_day: date) -> Difference:
     """The same for every post of a station, each at its own length."""
     point = lock_station(point_id)
-    return regenerate(point, point.posts, first_day, last_day)
+    return regenerate(point, None, first_day, last_day)
 
 
 @command
@@ -172,12 +172,16 @@ def as_week(template: ScheduleTemplate) -> Week:
     )
 
 
-def regenerate(point: ServicePoint, posts: Iterable[ServicePost], first_day: date, last_day: date) -> Difference:
+def regenerate(point: ServicePoint, posts: Iterable[ServicePost] | None, first_day: date, last_day: date) -> Difference:
     """Inside a command: write the difference between the offer that should be and the one that is.
 
-    Takes the posts FOR UPDATE first: whoever is taking time of them has finished and is seen, or waits and then sees.
+    Of these posts of the station, or of all of them (None). Takes them FOR UPDATE first: whoever is taking time of them
+    has finished and is seen, or waits and then sees.
     """
-    locked = lock_posts_for_regeneration([post.id for post in posts])
+    if posts is None:
+        locked = list(db.session.scalars(LOCKED_POSTS_OF, {"point_id": point.id}))
+    else:
+        locked = lock_posts_for_regeneration([post.id for post in posts])
     hours = load_hours(point, since=first_day - 2 * A_DAY)
     found = difference(point, [pace_of(post) for post in locked], hours, first_day, last_day)
     if found.removed:
@@ -268,13 +272,9 @@ def lock_posts_for_regeneration(ids: Sequence[int]) -> list[ServicePost]:
     return list(db.session.scalars(LOCKED_POSTS, {"ids": ids}))
 
 
-LOCKED_POSTS = (
-    select(ServicePost)
-    .where(ServicePost.id.in_(bindparam("ids", expanding=True)))
-    .order_by(ServicePost.id)
-    .with_for_update()
-    .execution_options(populate_existing=True)
-)
+_in_order = select(ServicePost).order_by(ServicePost.id).with_for_update().execution_options(populate_existing=True)
+LOCKED_POSTS = _in_order.where(ServicePost.id.in_(bindparam("ids", expanding=True)))
+LOCKED_POSTS_OF = _in_order.where(ServicePost.service_point_id == bindparam("point_id"))
 
 
 def _hash(seen: str) -> str:
@@ -302,14 +302,17 @@ def _insert(point_id: int, cells: Sequence[Cell]) -> None:
     """Write slots, each database in its quickest way: a new station's offer is thousands of them."""
     connection = db.session.connection()
     # A slot begins where another ends, and on several posts at once: few moments, each turned into seconds once.
-    moments = {start for start, _, _ in cells} | {end for _, _, end in cells}
-    seconds = {moment: int(moment.timestamp()) for moment in moments}
-    rows = [(point_id, seconds[start], post_id, seconds[end]) for start, post_id, end in cells]
+    seconds = cache(_seconds)
+    rows = [(point_id, seconds(start), post_id, seconds(end)) for start, post_id, end in cells]
     if connection.dialect.name == "postgresql":
         columns = dict(zip(("points", "starts", "posts", "ends"), map(list, zip(*rows, strict=True)), strict=True))
         connection.execute(INSERT_ARRAYS, columns)
     else:
         connection.exec_driver_sql(INSERT_ROWS, rows)
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
 
 
 INSERT_ROWS = "INSERT INTO schedule_slots (service_point_id, starts_at, service_post_id, ends_at) VALUES (?, ?, ?, ?)"

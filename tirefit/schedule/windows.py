@@ -7,6 +7,7 @@ The only place in the domain that knows local time. docs/how-it-works.md shows t
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -80,6 +81,7 @@ def opening_windows(hours: Hours, post_id: int | None, first_day: date, last_day
     return spans
 
 
+@lru_cache(maxsize=20_000)  # it keeps arithmetic, not data: stations of a zone open and close at the same few moments
 def instant(zone: str, day: date, minute: int) -> datetime:
     """Local wall time → UTC.
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import blinker
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from tirefit import audit, clock, leases
 from tirefit.database import command, db, on_commit
@@ -72,11 +72,16 @@ def write(booking: Booking, trace: str) -> None:
     event = EVENT_OF.get(trace)
     if event is None:
         return
-    mine = WebhookEndpoint.service_point_id == booking.service_point_id
     with db.session.no_autoflush:
-        for endpoint in db.session.scalars(select(WebhookEndpoint).where(mine, WebhookEndpoint.active)):
+        for endpoint in db.session.scalars(ENDPOINTS, {"point_id": booking.service_point_id}):
             if event in endpoint.events:
                 insert(endpoint, event, _facts_of(booking))
+
+
+# Made once: every trace of every booking asks it.
+ENDPOINTS = select(WebhookEndpoint).where(
+    WebhookEndpoint.service_point_id == bindparam("point_id"), WebhookEndpoint.active
+)
 
 
 def insert(endpoint: WebhookEndpoint, event: str, facts: dict[str, Any]) -> None:
