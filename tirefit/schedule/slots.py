@@ -12,23 +12,25 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, text
-from sqlalchemy.orm import joinedload
 
 from tirefit import clock
 from tirefit.database import command, db
 from tirefit.models import (
+    ExceptionWindow,
     Reservation,
     ScheduleException,
     ScheduleSlot,
     ScheduleTemplate,
+    ScheduleWindow,
     ServicePoint,
     ServicePost,
 )
 from tirefit.schedule import grid
 from tirefit.schedule.availability import Reserved, live
-from tirefit.schedule.windows import Hours, Span, Week, day_span, local_day, local_windows, opening_windows
+from tirefit.schedule.windows import Hours, LocalWindow, Span, Week, day_span, local_day, local_windows, opening_windows
 
 SHORTEST, LONGEST = 5, 480  # minutes of a slot
 A_DAY = timedelta(days=1)
@@ -127,49 +129,48 @@ def offered_days(point: ServicePoint) -> Days:
 
 def load_hours(point: ServicePoint, since: date | None = None) -> Hours:
     """The rules that open a station's posts (from a day on), as the pure functions of schedule.windows take them."""
-    exceptions = db.session.scalars(EXCEPTIONS, {"point_id": point.id, "since": since or date.min}).unique()
+    exceptions: dict[tuple[int | None, date], list[LocalWindow]] = {}
+    of_days = {"point_id": point.id, "since": since or date.min}
+    for post_id, day, opens, closes in db.session.execute(EXCEPTIONS, of_days):
+        windows = exceptions.setdefault((post_id, day), [])
+        if opens is not None:  # else closed
+            windows.append((opens, closes))
     return Hours(
         zone=point.time_zone,
         weeks=load_weeks(point),
-        exceptions={
-            (found.service_post_id, found.day): tuple((w.opens, w.closes) for w in found.windows)
-            for found in exceptions
-        },
+        exceptions={owner_and_day: tuple(windows) for owner_and_day, windows in exceptions.items()},
     )
 
 
 def load_weeks(point: ServicePoint) -> tuple[Week, ...]:
     """The ordinary weeks and the seasons of a station and its posts."""
-    templates = db.session.scalars(TEMPLATES, {"point_id": point.id}).unique()
-    return tuple(as_week(template) for template in templates)
+    weeks: dict[tuple[Any, ...], list[tuple[int, int, int]]] = {}
+    for id, post_id, first, last, priority, *window in db.session.execute(WEEKS, {"point_id": point.id}):
+        windows = weeks.setdefault((post_id, first, last, priority, id), [])
+        if None not in window:  # a week without any
+            windows.append((window[0], window[1], window[2]))
+    return tuple(Week(tuple(windows), *about) for about, windows in weeks.items())
 
 
-TEMPLATES = (
-    select(ScheduleTemplate)
-    .where(ScheduleTemplate.service_point_id == bindparam("point_id"))
-    .options(joinedload(ScheduleTemplate.windows))
+_week, _window, _exception, _other = (
+    model.__table__.c for model in (ScheduleTemplate, ScheduleWindow, ScheduleException, ExceptionWindow)
+)
+WEEKS = (
+    select(_week.id, _week.service_post_id, _week.valid_from, _week.valid_until, _week.priority)
+    .add_columns(_window.weekday, _window.opens, _window.closes)
+    .outerjoin_from(ScheduleTemplate.__table__, ScheduleWindow.__table__, _window.template_id == _week.id)
+    .where(_week.service_point_id == bindparam("point_id"))
 )
 EXCEPTIONS = (
-    select(ScheduleException)
-    .where(ScheduleException.service_point_id == bindparam("point_id"), ScheduleException.day >= bindparam("since"))
-    .options(joinedload(ScheduleException.windows))
+    select(_exception.service_post_id, _exception.day, _other.opens, _other.closes)
+    .outerjoin_from(ScheduleException.__table__, ExceptionWindow.__table__, _other.exception_id == _exception.id)
+    .where(_exception.service_point_id == bindparam("point_id"), _exception.day >= bindparam("since"))
 )
 
 
 def is_working_day(point: ServicePoint, hours: Hours, day: date) -> bool:
     """Is any post of the station open on that local day, whatever of it is still free?"""
     return any(local_windows(hours, post.id, day) for post in point.posts if post.active)
-
-
-def as_week(template: ScheduleTemplate) -> Week:
-    return Week(
-        windows=tuple((window.weekday, window.opens, window.closes) for window in template.windows),
-        post_id=template.service_post_id,
-        valid_from=template.valid_from,
-        valid_until=template.valid_until,
-        priority=template.priority,
-        id=template.id,
-    )
 
 
 def regenerate(point: ServicePoint, posts: Iterable[ServicePost] | None, first_day: date, last_day: date) -> Difference:
@@ -302,17 +303,14 @@ def _insert(point_id: int, cells: Sequence[Cell]) -> None:
     """Write slots, each database in its quickest way: a new station's offer is thousands of them."""
     connection = db.session.connection()
     # A slot begins where another ends, and on several posts at once: few moments, each turned into seconds once.
-    seconds = cache(_seconds)
-    rows = [(point_id, seconds(start), post_id, seconds(end)) for start, post_id, end in cells]
+    moments = {start for start, _, _ in cells}.union(end for _, _, end in cells)
+    seconds = {moment: int(moment.timestamp()) for moment in moments}
+    rows = [(point_id, seconds[start], post_id, seconds[end]) for start, post_id, end in cells]
     if connection.dialect.name == "postgresql":
         columns = dict(zip(("points", "starts", "posts", "ends"), map(list, zip(*rows, strict=True)), strict=True))
         connection.execute(INSERT_ARRAYS, columns)
     else:
         connection.exec_driver_sql(INSERT_ROWS, rows)
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
 
 
 INSERT_ROWS = "INSERT INTO schedule_slots (service_point_id, starts_at, service_post_id, ends_at) VALUES (?, ?, ?, ?)"
