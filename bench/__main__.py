@@ -1,7 +1,8 @@
 """`make bench`: measure, print, write bench/results.md; exit 1 when a budget is missed.
 
-Only ratios are judged: milliseconds tell about a machine, ratios about the program. `--short` measures less, on a small
-set, in a minute, and leaves bench/results.md alone. `--database sqlite` or `postgresql` asks one only.
+Only ratios are judged: milliseconds tell about a machine, ratios about the program. A budget that
+lies within what the machine's restlessness spans is neither kept nor missed: `cannot be told`. `--short` measures less,
+on a small set, in a minute, and leaves bench/results.md alone. `--database sqlite` or `postgresql` asks one only.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, crowd, generation, questions, report, searching, stage, writing
+from bench import crowd, generation, questions, report, stage, writing
 from bench.report import Results
 from tests.services import Services
 from tirefit.database import db
@@ -23,7 +24,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
     asked = parser.parse_args()
     large = stage.FORTY if asked.short else stage.THOUSAND
-    rounds, passes, seconds = (5, 2, 1.0) if asked.short else (20, 3, 3.0)
+    rounds, passes, seconds = (5, 3, 1.0) if asked.short else (20, 5, 3.0)
     results = Results(large.stations)
     services = Services(durable=True)
     try:
@@ -51,18 +52,12 @@ def measure(results: Results, database: str, scale: stage.Scale, rounds: int, pa
     stage.load(scale)
     stage.check(scale)
     results.see(database, db.engine)
-    for question, cost in questions.measure(scale, rounds).items():
+    costs = {**questions.measure(scale, rounds), "hold and book": writing.measure(scale, 5 * rounds)}
+    for question, cost in costs.items():
         results.costs[database, scale.stations, question] = cost
-        stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
-    cost = results.costs[database, scale.stations, "hold and book"] = writing.measure(scale, 2 * rounds, passes)
-    stage.say(f"  hold and book: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
-    for question, cost in searching.measure(scale, rounds).items():
-        results.costs[database, scale.stations, question] = cost
-        stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio:.1f} × the floor")
-    asked = results.requests[database, scale.stations] = api.measure(scale, rounds)
-    stage.say(f"  a day over the API: {asked.asked:.2f} ms, {asked.ratio:.2f} × an empty request and the question")
+        stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio} × the floor")
     made = results.generations[database, scale.stations] = generation.measure(scale, passes)
-    stage.say(f"  generation: {made.rows_a_second:.0f} rows/s, {made.share_of_floor:.0%} of the floor's")
+    stage.say(f"  generation: {made.rows_a_second:.0f} rows/s, {made.share_of_floor} of the floor's")
 
 
 if __name__ == "__main__":

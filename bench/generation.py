@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench import stage
 from bench.floor import Driver, recorded
-from bench.questions import milliseconds
+from bench.samples import Figure, figure, milliseconds, ratios
 from bench.stage import Scale
 from bench.writing import undone
 from tirefit.database import db
@@ -19,19 +19,15 @@ from tirefit.schedule.slots import generate_slots_from_template, offered_days
 
 @dataclass(frozen=True)
 class Generation:
-    """Milliseconds of a first run, of its floor and of a second run; and of comparing all with what is there."""
+    """Milliseconds of a first run and of its floor; and what other runs take of the first."""
 
     rows: int
     first: float
     floor: float
-    again: float
-    compared: float
-    share_of_floor: float  # rows a second, of the floor's rows a second
+    share_of_floor: Figure  # rows a second, of the floor's rows a second
+    share_again: Figure  # what a second run takes, of the first
+    share_compared: Figure  # what comparing every day with what is there takes, of the first
     statements: int
-
-    @property
-    def share_again(self) -> float:
-        return self.again / self.first
 
     @property
     def rows_a_second(self) -> float:
@@ -41,27 +37,31 @@ class Generation:
 def measure(scale: Scale, passes: int) -> Generation:
     """Stations that have no offer yet get theirs, beside all those that have."""
     stations = range(scale.stations + 1, scale.stations + scale.opening + 1)
-    first, floor, again = [], [], []
-    with opening(stations), recorded() as recording:
-        generate_rolling_schedule()
-    for _ in range(passes if len(stations) > 1 else 5 * passes):  # a single station takes some milliseconds
+    first, floor, again, compared = [], [], [], []
+    driver = Driver()
+    for turn in range(-1, passes if len(stations) > 1 else 10 * passes):  # a single station takes some milliseconds
         with opening(stations):
-            first.append(milliseconds(generate_rolling_schedule))
+            with recorded() as recording:
+                ours = milliseconds(generate_rolling_schedule)
             rows = count(stations)
-            again.append(milliseconds(generate_rolling_schedule))
-            compared = milliseconds(lambda: [compare(number) for number in stations])
+            second = milliseconds(generate_rolling_schedule)
+            all_days = milliseconds(lambda: [compare(number) for number in stations])
         with opening(stations):
-            driver = Driver()
-            floor.append(milliseconds(lambda: driver.repeat(recording)))  # noqa: B023
-            driver.close()
+            theirs = milliseconds(lambda: driver.repeat(recording))
             assert count(stations) == rows, "the floor has not written the same"
+        if turn >= 0:  # the one before the first makes everybody warm
+            first.append(ours)
+            floor.append(theirs)
+            again.append(second)
+            compared.append(all_days)
+    driver.close()
     return Generation(
         rows,
         statistics.median(first),
         statistics.median(floor),
-        statistics.median(again),
-        compared,
-        statistics.median(floors / ours for ours, floors in zip(first, floor, strict=True)),
+        figure(ratios(floor, first)),
+        figure(ratios(again, first)),
+        figure(ratios(compared, first)),
         recording.statements,
     )
 

@@ -1,7 +1,6 @@
 """Reading: a day, two months, the soonest time; each beside its floor, call by call in turns."""
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +8,7 @@ from typing import Any
 
 from bench import stage
 from bench.floor import Driver, recorded
+from bench.samples import Figure, figure, milliseconds, ratios, yardstick
 from bench.stage import Scale
 from tirefit import clock
 from tirefit.database import db
@@ -26,8 +26,8 @@ class Cost:
     median: float
     slow: float
     floor: float
-    ratio: float  # the median of each call's own: what slowed both down for a while is not in it
-    effort: float  # the median in yardsticks: two figures of one machine at different hours can be compared
+    ratio: Figure  # each call's own to the floor beside it: what slowed both down for a while is not in it
+    effort: Figure  # in yardsticks: two figures of one machine at different hours can be compared
     statements: int
     fetched: int | None = None  # bytes of values
 
@@ -36,15 +36,9 @@ def cost_of(
     ours: list[float], floors: list[float], yards: list[float], statements: int, fetched: int | None = None
 ) -> Cost:
     """Of calls, their floors and the yardstick beside them, in the same order."""
-    ratio = statistics.median(our / floor for our, floor in zip(ours, floors, strict=True))
     slow = statistics.quantiles(ours, n=20)[-1]
-    effort = statistics.median(our / yard for our, yard in zip(ours, yards, strict=True))
+    ratio, effort = figure(ratios(ours, floors)), figure(ratios(ours, yards))
     return Cost(statistics.median(ours), slow, statistics.median(floors), ratio, effort, statements, fetched)
-
-
-def yardstick() -> None:
-    """A little work that is always the same."""
-    sorted({str(number): number for number in range(1000)})
 
 
 def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
@@ -67,41 +61,22 @@ def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
     }
 
 
-def in_turns(calls: list[Callable[[], object]], rounds: int, *, in_one_transaction: int = 0) -> Cost:
-    """Each call and its floor, one after the other, so that whatever else the machine does meets both.
-
-    Each is a transaction of its own; or all are asked within one, each so many times in a row: a tenth of a millisecond
-    alone would tell of the processor's caches.
-    """
+def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
+    """Each call and its floor, one after the other, so that whatever else the machine does meets both."""
     driver = Driver()
-
-    def end() -> None:
-        if not in_one_transaction:
-            db.session.commit()
-
-    if in_one_transaction:
-        db.session.connection()
     recordings = []
     for call in calls:
         with recorded() as recording:
             assert call()
-            end()
+            db.session.commit()
         recordings.append(recording)
     ours, floors, yards = [], [], []
     for _ in range(rounds):
         for call, recording in zip(calls, recordings, strict=True):
-            times = in_one_transaction or 1
-            ours.append(milliseconds(lambda call=call: (call(), end()), times))
-            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording), times))
+            ours.append(milliseconds(lambda call=call: (call(), db.session.commit())))
+            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording)))
             yards.append(milliseconds(yardstick))
     statements = max(recording.statements for recording in recordings)
     fetched = round(statistics.mean(driver.bytes_of(recording) for recording in recordings))
     driver.close()
     return cost_of(ours, floors, yards, statements, fetched)
-
-
-def milliseconds(do: Callable[[], object], times: int = 1) -> float:
-    begun = time.perf_counter()
-    for _ in range(times):
-        do()
-    return (time.perf_counter() - begun) * 1000 / times

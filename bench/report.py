@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,15 +13,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from bench.api import Requests
 from bench.crowd import Crowd
 from bench.generation import Generation
 from bench.questions import Cost
+from bench.samples import Figure
 
 OF_FLOOR = 4.0  # at most so many times what the bare driver takes for the same statements
-OF_SEARCHS_FLOOR = 3.0  # the same, for a search
 OF_ONE_STATION = 1.5  # at most so many times what the same question takes where there is one station only
-OF_EMPTY_AND_QUESTION = 2.0  # at most so many times an empty request and the domain's question is the API's answer
 MOST_STATEMENTS = 4  # of a day, and of two months
 OF_FLOORS_ROWS = 0.5  # at least this share of the rows that the bare driver writes in the same time
 OF_FIRST_RUN = 0.2  # at most this share of a first run is what a run takes that has nothing to do
@@ -29,8 +28,31 @@ OF_FIRST_RUN = 0.2  # at most this share of a first run is what a run takes that
 @dataclass(frozen=True)
 class Budget:
     what: str
-    figure: str
-    kept: bool
+    limit: float
+    figure: Figure
+    unit: str = " ×"
+    at_least: bool = False  # else at most
+
+    @property
+    def verdict(self) -> str:
+        """A budget between the bounds of a figure is neither kept nor missed: the machine was too restless to tell."""
+        bounds = self.figure.low, self.figure.high
+        worse, better = bounds if self.at_least else bounds[::-1]
+        if self._holds(worse):
+            return "kept"
+        return "cannot be told" if self._holds(better) else "**MISSED**"
+
+    def _holds(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def __str__(self) -> str:
+        bound = f"at {'least' if self.at_least else 'most'} {self._told(self.limit)}"
+        low, high = (self._told(value) for value in (self.figure.low, self.figure.high))
+        median = self._told(self.figure.median)
+        return f"{self.verdict}: {self.what}, {bound}: {median}{f' ({low} to {high})' if low != high else ''}"
+
+    def _told(self, value: float) -> str:
+        return f"{value:.0%}" if self.unit == "%" else f"{value:.3g}{self.unit}"
 
 
 @dataclass
@@ -40,7 +62,6 @@ class Results:
     many: int
     costs: dict[tuple[str, int, str], Cost] = field(default_factory=dict)
     generations: dict[tuple[str, int], Generation] = field(default_factory=dict)
-    requests: dict[tuple[str, int], Requests] = field(default_factory=dict)
     crowds: list[Crowd] = field(default_factory=list)
     servers: dict[str, str] = field(default_factory=dict)
 
@@ -52,45 +73,24 @@ class Results:
     def budgets(self) -> Iterator[Budget]:
         for (database, stations, question), cost in self.costs.items():
             where = f"{database}, {stations}: {question}"
-            is_search = question.startswith("search")
-            most = OF_SEARCHS_FLOOR if is_search else OF_FLOOR
-            yield Budget(f"{where}, of the floor, at most {most:g} ×", f"{cost.ratio:.2f} ×", cost.ratio <= most)
-            if is_search or question in ("day", "month (62 days)"):
-                kept = cost.statements <= MOST_STATEMENTS
-                yield Budget(f"{where}, at most {MOST_STATEMENTS} statements", str(cost.statements), kept)
+            yield Budget(f"{where}, of the floor", OF_FLOOR, cost.ratio)
+            if question in ("day", "month (62 days)"):
+                yield Budget(where, MOST_STATEMENTS, Figure(*[cost.statements] * 3), " statements")
             alone = self.costs.get((database, 1, question))
             if stations > 1 and alone and "city" not in question:  # a city of one station is no city
-                times = cost.effort / alone.effort
-                yield Budget(
-                    f"{where}, of one station's time, at most {OF_ONE_STATION:g} ×",
-                    f"{times:.2f} ×",
-                    times <= OF_ONE_STATION,
-                )
-        for (database, stations), asked in self.requests.items():
-            yield Budget(
-                f"{database}, {stations}: a day over the API, of an empty request and the question, at most"
-                f" {OF_EMPTY_AND_QUESTION:g} ×",
-                f"{asked.ratio:.2f} ×",
-                asked.ratio <= OF_EMPTY_AND_QUESTION,
-            )
+                yield Budget(f"{where}, of one station's time", OF_ONE_STATION, cost.effort.over(alone.effort))
         for (database, stations), made in self.generations.items():
             where = f"{database}, {stations}: generation"
-            share, again = made.share_of_floor, made.share_again
-            yield Budget(
-                f"{where}, of the floor's rows a second, at least {OF_FLOORS_ROWS:.0%}",
-                f"{share:.0%}",
-                share >= OF_FLOORS_ROWS,
-            )
-            yield Budget(f"{where}, a second run, at most {OF_FIRST_RUN:.0%}", f"{again:.1%}", again <= OF_FIRST_RUN)
+            yield Budget(f"{where}, of the floor's rows a second", OF_FLOORS_ROWS, made.share_of_floor, "%", True)
+            yield Budget(f"{where}, a second run", OF_FIRST_RUN, made.share_again, "%")
 
     @property
-    def missed(self) -> list[Budget]:
-        return [budget for budget in self.budgets if not budget.kept]
+    def missed(self) -> bool:
+        return any("MISSED" in budget.verdict for budget in self.budgets)
 
 
 def as_markdown(results: Results) -> str:
-    parts = (_head, _costs, _requests, _generations, _crowds, _budgets)
-    return "\n".join(line for part in parts for line in part(results))
+    return "\n".join([*_head(results), *_costs(results), *_generations(results), *_crowds(results), *_budgets(results)])
 
 
 def _head(results: Results) -> Iterator[str]:
@@ -106,25 +106,16 @@ def _head(results: Results) -> Iterator[str]:
 
 
 def _costs(results: Results) -> Iterator[str]:
-    yield "Milliseconds of one call; the floor is the same statements through the bare driver.\n"
+    yield "Milliseconds of one call; the floor is the same statements through the bare driver. Behind a ratio, in"
+    yield "brackets: between what its median lies with 95 % certainty.\n"
     yield "| database | stations | question | median | p95 | floor | × floor | statements | bytes fetched |"
     yield "|---|---:|---|---:|---:|---:|---:|---:|---:|"
     for (database, stations, question), cost in results.costs.items():
         fetched = "" if cost.fetched is None else f"{cost.fetched:,}"
         yield (
             f"| {database} | {stations:,} | {question} | {cost.median:.2f} | {cost.slow:.2f} | {cost.floor:.2f} |"
-            f" {cost.ratio:.2f} | {cost.statements} | {fetched} |"
+            f" {cost.ratio} | {cost.statements} | {fetched} |"
         )
-    yield ""
-
-
-def _requests(results: Results) -> Iterator[str]:
-    yield "A day asked over the API, milliseconds; beside it what it cannot do without. In turns.\n"
-    yield "| database | stations | request | empty request | question | × both |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for (database, stations), each in results.requests.items():
-        figures = " | ".join(f"{value:.2f}" for value in (each.asked, each.empty, each.question, each.ratio))
-        yield f"| {database} | {stations:,} | {figures} |"
     yield ""
 
 
@@ -135,8 +126,8 @@ def _generations(results: Results) -> Iterator[str]:
     for (database, stations), made in results.generations.items():
         yield (
             f"| {database} | {stations:,} | {made.rows:,} | {made.rows_a_second:,.0f} |"
-            f" {made.rows / made.floor * 1000:,.0f} | {made.share_of_floor:.0%} | {made.statements} |"
-            f" {made.share_again:.1%} | {made.compared / made.first:.0%} |"
+            f" {made.rows / made.floor * 1000:,.0f} | {told(made.share_of_floor)} | {made.statements} |"
+            f" {made.share_again.median:.1%} | {made.share_compared.median:.0%} |"
         )
     yield ""
 
@@ -156,10 +147,15 @@ def _crowds(results: Results) -> Iterator[str]:
 
 
 def _budgets(results: Results) -> Iterator[str]:
-    yield f"Budgets: {sum(1 for _ in results.budgets) - len(results.missed)} kept, {len(results.missed)} missed.\n"
+    verdicts = Counter(budget.verdict for budget in results.budgets)
+    yield "Budgets: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) + ".\n"
     for budget in results.budgets:
-        yield f"- {'kept' if budget.kept else '**MISSED**'}: {budget.what}: {budget.figure}"
+        yield f"- {budget}"
     yield ""
+
+
+def told(share: Figure) -> str:
+    return f"{share.median:.0%} ({share.low:.0%}–{share.high:.0%})"
 
 
 def _processor() -> str:

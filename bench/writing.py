@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from bench import stage
-from bench.floor import Driver, Recording, recorded
-from bench.questions import Cost, cost_of, milliseconds, yardstick
+from bench.floor import Driver, recorded
+from bench.questions import Cost, cost_of
+from bench.samples import milliseconds, yardstick
 from bench.stage import Scale
 from tirefit import clock
 from tirefit.booking.commands import Customer, create_booking
@@ -25,29 +26,28 @@ MINUTES = 40  # of the one service there is
 VISIT = Needs(car_type_id=1, service_ids=(1,))
 
 
-def measure(scale: Scale, visits: int, passes: int) -> Cost:
+def measure(scale: Scale, visits: int) -> Cost:
+    """Each visit and its floor, one after the other."""
     times = list(islice(free_times(scale), visits))
-    ours: list[float] = []
-    floors: list[float] = []
-    yards: list[float] = []
-    recordings: list[Recording] = []
-    for _ in range(passes):
+    driver, statements = Driver(), 0
+    ours, floors, yards = [], [], []
+    for number in range(-len(times), visits):  # those before the first are not counted: they make everybody warm
+        point_id, starts_at = times[number % len(times)]
+        with undone(), recorded() as recording:
+            our = milliseconds(lambda: hold_and_book(point_id, starts_at, number))  # noqa: B023
         with undone():
-            recordings = []
-            for number, (point_id, starts_at) in enumerate(times):
-                with recorded() as recording:
-                    ours.append(milliseconds(lambda: hold_and_book(point_id, starts_at, number)))  # noqa: B023
-                recordings.append(recording)
-                yards.append(milliseconds(yardstick))
-        with undone():
-            driver = Driver()
-            floors += [milliseconds(lambda: driver.repeat(recording)) for recording in recordings]  # noqa: B023
-            driver.close()
-    return cost_of(ours, floors, yards, max(recording.statements for recording in recordings))
+            floor = milliseconds(lambda: driver.repeat(recording))
+        if number >= 0:
+            ours.append(our)
+            floors.append(floor)
+            yards.append(milliseconds(yardstick))
+            statements = max(statements, recording.statements)
+    driver.close()
+    return cost_of(ours, floors, yards, statements)
 
 
 def hold_and_book(point_id: int, starts_at: datetime, number: int) -> None:
-    token, customer = new_token(), Customer("Анна", f"+38050{number:07d}", f"anna{number}@example.com")
+    token, customer = new_token(), Customer("Анна", f"+38050{number % 10**7:07d}", f"anna{number}@example.com")
     wanted = {"service_ids": [1], "car_type_id": 1}
     reserve_slot_temporarily(
         point_id, starts_at, MINUTES, token, needs=VISIT, holder=f"b{number}", origin=f"n{number}", wanted=wanted

@@ -4,6 +4,8 @@
     python scripts/mutants.py                every mutant, one after the other: a quarter of an hour
     python scripts/mutants.py hold DST       those whose description has one of these words
     python scripts/mutants.py --held-out     those that were written when the tests were finished, and only those
+    python scripts/mutants.py --planted      all others
+    python scripts/mutants.py --minutes=30   how long one run of tests may take, on a machine that has much else to do
 
 Each mutant is a line or two in a copy of the project; the working tree is not touched. Whoever is most likely to notice
 is asked first, and then all others. Exit code 1 when a mutant survives them all, or its line is not there any more.
@@ -22,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("tirefit", "tests", "migrations", "templates", "static", "translations", "app.py", "pyproject.toml")
-MINUTES = 5  # that one run of tests may take
+MINUTES = int(next((word.partition("=")[2] for word in sys.argv if word.startswith("--minutes=")), 5))  # of one run
 TOO_LONG = "took too long"
 
 INTEGRATION = "tests/integration/test_{}.py"
@@ -378,8 +380,8 @@ MUTANTS = [
 def main() -> int:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.what for word in words)]
-    if "--held-out" in sys.argv:
-        chosen = [mutant for mutant in chosen if mutant.held_out]
+    if "--held-out" in sys.argv or "--planted" in sys.argv:
+        chosen = [mutant for mutant in chosen if mutant.held_out == ("--held-out" in sys.argv)]
     for who, tests in WITNESSES.items():
         with a_copy() as copy:
             assert (complaint := run(tests, copy)) is None, f"{who} complain of the code as it is: {complaint}"
