@@ -2,14 +2,13 @@
 when there is nothing left to do.
 """
 
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import stage
 from bench.floor import Driver, recorded
-from bench.samples import Figure, figure, milliseconds, ratios
+from bench.samples import Figure, Turns, timed
 from bench.stage import Scale
 from bench.writing import undone
 from tirefit.database import db
@@ -37,31 +36,27 @@ class Generation:
 def measure(scale: Scale, passes: int) -> Generation:
     """Stations that have no offer yet get theirs, beside all those that have."""
     stations = range(scale.stations + 1, scale.stations + scale.opening + 1)
-    first, floor, again, compared = [], [], [], []
-    driver = Driver()
+    driver, turns = Driver(), Turns()
     for turn in range(-1, passes if len(stations) > 1 else 10 * passes):  # a single station takes some milliseconds
         with opening(stations):
             with recorded() as recording:
-                ours = milliseconds(generate_rolling_schedule)
+                first = timed(generate_rolling_schedule)
             rows = count(stations)
-            second = milliseconds(generate_rolling_schedule)
-            all_days = milliseconds(lambda: [compare(number) for number in stations])
+            again = timed(generate_rolling_schedule)
+            compared = timed(lambda: [compare(number) for number in stations])
         with opening(stations):
-            theirs = milliseconds(lambda: driver.repeat(recording))
+            floor = timed(lambda: driver.repeat(recording))
             assert count(stations) == rows, "the floor has not written the same"
         if turn >= 0:  # the one before the first makes everybody warm
-            first.append(ours)
-            floor.append(theirs)
-            again.append(second)
-            compared.append(all_days)
+            turns.add(first=first, floor=floor, again=again, compared=compared)
     driver.close()
     return Generation(
         rows,
-        statistics.median(first),
-        statistics.median(floor),
-        figure(ratios(floor, first)),
-        figure(ratios(again, first)),
-        figure(ratios(compared, first)),
+        turns.median("first"),
+        turns.median("floor"),
+        turns.ratio("floor", "first"),
+        turns.ratio("again", "first"),
+        turns.ratio("compared", "first"),
         recording.statements,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import stage
 from bench.floor import Driver, recorded
-from bench.samples import Figure, figure, milliseconds, ratios, yardstick
+from bench.samples import Figure, Turns, timed, yardstick
 from bench.stage import Scale
 from tirefit import clock
 from tirefit.database import db
@@ -32,13 +32,18 @@ class Cost:
     fetched: int | None = None  # bytes of values
 
 
-def cost_of(
-    ours: list[float], floors: list[float], yards: list[float], statements: int, fetched: int | None = None
-) -> Cost:
-    """Of calls, their floors and the yardstick beside them, in the same order."""
-    slow = statistics.quantiles(ours, n=20)[-1]
-    ratio, effort = figure(ratios(ours, floors)), figure(ratios(ours, yards))
-    return Cost(statistics.median(ours), slow, statistics.median(floors), ratio, effort, statements, fetched)
+def cost_of(turns: Turns, statements: int, fetched: int | None = None) -> Cost:
+    """Of calls (`ours`), their floors and the yardstick beside them."""
+    slow = statistics.quantiles(turns.kinds["ours"], n=20)[-1]
+    return Cost(
+        turns.median("ours"),
+        slow,
+        turns.median("floor"),
+        turns.ratio("ours", "floor"),
+        turns.ratio("ours", "yard"),
+        statements,
+        fetched,
+    )
 
 
 def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
@@ -70,13 +75,15 @@ def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
             assert call()
             db.session.commit()
         recordings.append(recording)
-    ours, floors, yards = [], [], []
-    for _ in range(rounds):
+    turns = Turns()
+    for _ in turns.until_calm(rounds):
         for call, recording in zip(calls, recordings, strict=True):
-            ours.append(milliseconds(lambda call=call: (call(), db.session.commit())))
-            floors.append(milliseconds(lambda recording=recording: driver.repeat(recording)))
-            yards.append(milliseconds(yardstick))
+            turns.add(
+                ours=timed(lambda call=call: (call(), db.session.commit())),
+                floor=timed(lambda recording=recording: driver.repeat(recording)),
+                yard=timed(yardstick),
+            )
     statements = max(recording.statements for recording in recordings)
     fetched = round(statistics.mean(driver.bytes_of(recording) for recording in recordings))
     driver.close()
-    return cost_of(ours, floors, yards, statements, fetched)
+    return cost_of(turns, statements, fetched)

@@ -35,12 +35,14 @@ class Budget:
 
     @property
     def verdict(self) -> str:
-        """A budget between the bounds of a figure is neither kept nor missed: the machine was too restless to tell."""
+        """A budget between the bounds of a figure is neither kept nor missed, and calls that were all interrupted miss
+        none: the machine was too restless to tell.
+        """
         bounds = self.figure.low, self.figure.high
         worse, better = bounds if self.at_least else bounds[::-1]
         if self._holds(worse):
             return "kept"
-        return "cannot be told" if self._holds(better) else "**MISSED**"
+        return "cannot be told" if self._holds(better) or self.figure.is_restless else "**MISSED**"
 
     def _holds(self, value: float) -> bool:
         return value >= self.limit if self.at_least else value <= self.limit

@@ -12,7 +12,7 @@ from itertools import islice
 from bench import stage
 from bench.floor import Driver, recorded
 from bench.questions import Cost, cost_of
-from bench.samples import milliseconds, yardstick
+from bench.samples import Turns, timed, yardstick
 from bench.stage import Scale
 from tirefit import clock
 from tirefit.booking.commands import Customer, create_booking
@@ -29,21 +29,18 @@ VISIT = Needs(car_type_id=1, service_ids=(1,))
 def measure(scale: Scale, visits: int) -> Cost:
     """Each visit and its floor, one after the other."""
     times = list(islice(free_times(scale), visits))
-    driver, statements = Driver(), 0
-    ours, floors, yards = [], [], []
-    for number in range(-len(times), visits):  # those before the first are not counted: they make everybody warm
+    driver, turns, statements = Driver(), Turns(), 0
+    for number in turns.until_calm(visits, before=len(times)):  # those below zero only make everybody warm
         point_id, starts_at = times[number % len(times)]
         with undone(), recorded() as recording:
-            our = milliseconds(lambda: hold_and_book(point_id, starts_at, number))  # noqa: B023
+            ours = timed(lambda: hold_and_book(point_id, starts_at, number))  # noqa: B023
         with undone():
-            floor = milliseconds(lambda: driver.repeat(recording))
+            floor = timed(lambda: driver.repeat(recording))
         if number >= 0:
-            ours.append(our)
-            floors.append(floor)
-            yards.append(milliseconds(yardstick))
+            turns.add(ours=ours, floor=floor, yard=timed(yardstick))
             statements = max(statements, recording.statements)
     driver.close()
-    return cost_of(ours, floors, yards, statements)
+    return cost_of(turns, statements)
 
 
 def hold_and_book(point_id: int, starts_at: datetime, number: int) -> None:
