@@ -11,7 +11,7 @@ import math
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -47,6 +47,12 @@ class Turns:
         for kind, timed in calls.items():
             self.kinds.setdefault(kind, []).append(timed.milliseconds)
         self.is_calm.append(not any(timed.was_interrupted for timed in calls.values()))
+
+    def until_calm(self, rounds: int, before: int = 0) -> Iterator[int]:
+        """So many rounds (and some `before` them, below zero); up to four times as many while too few were calm."""
+        for number in range(-before, 4 * rounds):
+            if number < rounds or self.is_restless:
+                yield number
 
     @property
     def counted(self) -> dict[str, list[float]]:
