@@ -9,16 +9,18 @@ import pytest
 from sqlalchemy import event, text
 
 from tests import factories
-from tests.factories import kyiv
+from tests.factories import booking, kyiv
 from tirefit.database import WRITE, db
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
 from tirefit.schedule.availability import days, nearest
+from tirefit.schedule.cities import Asked, nearest_of, stations_of
 from tirefit.schedule.reasons import by_posts
 from tirefit.schedule.reservations import (
     cleanup_expired_reservations,
     find_hold,
     reserve_slot_temporarily,
 )
+from tirefit.schedule.slots import regenerate_post_schedule
 
 DAY = kyiv("2026-11-03 09:00").date()
 
@@ -84,6 +86,7 @@ def hold(station, moment="2026-11-03 10:00", token="t", **who):
     return reserve_slot_temporarily(station.id, kyiv(moment), 30, token, **who)
 
 
+# What each index is for stands beside it, in tirefit/models/.
 OFFER = {"index": "pk_schedule_slots", "on_sqlite": "PRIMARY KEY"}
 A_DAYS_RESERVATIONS = "ix_reservations_service_point_id_starts_at"
 HOT = {
@@ -133,6 +136,36 @@ HOT = {
         "expires_at <=",
         "ix_reservations_expires_at",
     ),
+    "the offer of a post that is cut anew": Hot(
+        lambda s: regenerate_post_schedule(s.posts[0].id), "SELECT schedule_slots", "service_post_id IN", **OFFER
+    ),
+    "what is reserved on a post that is cut anew": Hot(
+        lambda s: regenerate_post_schedule(s.posts[0].id),
+        "SELECT reservations.id",
+        "service_post_id IN",
+        "ix_reservations_service_post_id_starts_at",
+    ),
+    "the offer of a city": Hot(
+        lambda s: nearest_of([Asked(point, 30) for point in stations_of(s.city)]),
+        "SELECT schedule_slots",
+        "service_point_id IN",
+        **OFFER,
+    ),
+    "the reservations of a city": Hot(
+        lambda s: nearest_of([Asked(point, 30) for point in stations_of(s.city)]),
+        "SELECT reservations.id",
+        "service_point_id IN",
+        A_DAYS_RESERVATIONS,
+    ),
+    "the open bookings of a phone": Hot(
+        lambda s: booking(s, "2026-11-05 10:00"), "SELECT count(bookings.id)", "phone =", "ix_bookings_customer_phone"
+    ),
+    "the letters promised to an address": Hot(
+        lambda s: booking(s, "2026-11-05 10:00"),
+        "SELECT count(*)",
+        "recipient =",
+        "ix_notifications_recipient_created_at",
+    ),
 }
 
 
@@ -144,7 +177,7 @@ def test_a_hot_statement_is_answered_by_its_index(app, at, name):
     hot = HOT[name]
     station = factories.station(horizon_days=30)
     for n in range(6):
-        factories.station(slug=f"letnyaya-{n}", name=f"Летняя, {n}", horizon_days=30)
+        factories.station(slug=f"letnyaya-{n}", name=f"Летняя, {n}", horizon_days=8)
     for n in range(10):
         hold(station, f"2026-11-04 {9 + n // 2:02}:{n % 2 * 30:02}", f"others {n}")
     hold(station, token="expired", post_number=1)
@@ -199,11 +232,12 @@ def plan_of(hot: Hot, station) -> str:
     return explain(*sent[-1])
 
 
+# At night, when nobody of a test has booked.
 A_CROWD = """INSERT INTO reservations
     (service_point_id, service_post_id, starts_at, ends_at, kind, holder, origin, expires_at, created_at)
 SELECT post.service_point_id, post.id, hour, hour + interval '30 minutes', 'hold', post.id || ' ' || hour, hour::text,
     hour, hour
-FROM service_posts post, generate_series(now() - interval '300 days', now() + interval '300 days', '2 days') hour"""
+FROM service_posts post, generate_series(timestamptz '2026-01-01 00:00Z', '2027-09-01 00:00Z', '2 days') hour"""
 
 
 def know_the_tables() -> None:

@@ -30,10 +30,10 @@ from tirefit.schedule import slots
 from tirefit.schedule.reservations import hash_of, new_token
 
 PEOPLE = 12
-SECONDS = 60 if TRIALS else 8
+SECONDS = 60 if TRIALS else 5
 PATIENCE = 60  # more seconds, on a slow machine, until there was a load at all; or until the control shows an overlap
 DEEDS = ("hold", "book", "book at once", "move", "cancel", "restore")
-ENOUGH = SECONDS // 2  # times that each of them succeeds
+ENOUGH = 30 if TRIALS else 4  # times that each of them succeeds
 SLOWEST = 2.0  # seconds, of 99 answers in 100
 POSTS = (20, 30, 30, 40)
 MOST_OWN = 3  # who has more visits than that gives one back

@@ -50,8 +50,8 @@ class Booking(Base):
         CheckConstraint("wheel_inches BETWEEN 8 AND 40", name="wheel_inches"),
         CheckConstraint(f"problem IN {_in(('', *PROBLEMS))}", name="problem"),
         UniqueConstraint("reservation_id"),
-        Index("ix_bookings_service_point_id_starts_at", "service_point_id", "starts_at"),
-        Index("ix_bookings_customer_phone", "customer_phone"),
+        Index("ix_bookings_service_point_id_starts_at", "service_point_id", "starts_at"),  # a station's day
+        Index("ix_bookings_customer_phone", "customer_phone"),  # how many bookings a phone has: there is a limit
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

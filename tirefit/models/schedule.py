@@ -206,7 +206,8 @@ class Reservation(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     kind: Mapped[str]
-    token_hash: Mapped[str | None] = mapped_column(unique=True)  # sha256 of the hold's token
+    # sha256 of the hold's token; unique, and so the index by which a form's hold is found
+    token_hash: Mapped[str | None] = mapped_column(unique=True)
     holder: Mapped[str | None]  # sha256 of the browser that holds; one live hold each
     origin: Mapped[str | None]  # sha256 of the network it came from; so many live holds each
     wanted: Mapped[dict[str, Any] | None] = mapped_column(
