@@ -29,6 +29,7 @@ TOO_LONG = "took too long"
 
 INTEGRATION = "tests/integration/test_{}.py"
 OTHERS = ("schema", "slots", "reservations", "availability", "reasons", "bookings", "changes", "moves", "rolling")
+OTHERS += ("golden_days", "plans", "holidays", "cities", "keys", "services", "queries")
 WITNESSES = {
     "the machine": [INTEGRATION.format("engine_machine"), "-k", "sqlite"],
     "the arithmetic": ["tests/unit/test_model.py", "tests/unit/test_grid.py", "tests/unit/test_windows.py"],

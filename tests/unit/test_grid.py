@@ -128,7 +128,7 @@ def days(draw):
     return windows, draw(st.sampled_from([5, 15, 20, 30, 40, 45, 60])), taken
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(days())
 def test_cells_have_the_posts_length_lie_in_its_hours_and_never_overlap(day):
     windows, length, taken = day
@@ -140,7 +140,7 @@ def test_cells_have_the_posts_length_lie_in_its_hours_and_never_overlap(day):
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(cells))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(days())
 def test_every_gap_holds_as_many_free_cells_as_it_can(day):
     windows, length, taken = day
@@ -153,7 +153,7 @@ def test_every_gap_holds_as_many_free_cells_as_it_can(day):
             assert len(here) == (end - start) // timedelta(minutes=length)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(days(), st.data())
 def test_booking_offered_cells_and_cutting_again_moves_no_other_cell(day, data):
     windows, length, taken = day
@@ -173,7 +173,7 @@ def test_booking_offered_cells_and_cutting_again_moves_no_other_cell(day, data):
     assert others(again) == others(cells)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(days(), st.integers(1, 150))
 def test_runs_are_exactly_the_rows_of_free_cells_that_cover_the_work(day, need):
     """Against the plainest search there is: from every cell, walk on until the work is covered."""

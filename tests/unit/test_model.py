@@ -65,7 +65,7 @@ def as_minutes(spans) -> list[tuple[int, int]]:
     return [(minute(start), minute(end)) for start, end in spans]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(rules())
 def test_posts_are_open_when_the_model_says_so(case):
     rules, day = case
