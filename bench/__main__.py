@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import crowd, generation, questions, report, stage, writing
+from bench import api, crowd, generation, questions, report, searching, stage, writing
 from bench.report import Results
 from tests.services import Services
 from tirefit.database import db
@@ -53,9 +53,12 @@ def measure(results: Results, database: str, scale: stage.Scale, rounds: int, pa
     stage.check(scale)
     results.see(database, db.engine)
     costs = {**questions.measure(scale, rounds), "hold and book": writing.measure(scale, 5 * rounds)}
+    costs |= searching.measure(scale, rounds)
     for question, cost in costs.items():
         results.costs[database, scale.stations, question] = cost
         stage.say(f"  {question}: {cost.median:.2f} ms, {cost.ratio} × the floor")
+    asked = results.requests[database, scale.stations] = api.measure(scale, rounds)
+    stage.say(f"  a day over the API: {asked.asked:.2f} ms, {asked.ratio} × an empty request and the question")
     made = results.generations[database, scale.stations] = generation.measure(scale, passes)
     stage.say(f"  generation: {made.rows_a_second:.0f} rows/s, {made.share_of_floor} of the floor's")
 

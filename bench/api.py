@@ -4,7 +4,6 @@ The empty request goes through the same program: its address is under /api/v1, w
 headers and the ETag that every answer has. Request, empty request and question come in turns.
 """
 
-import statistics
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from flask import Flask, current_app, jsonify
 
 from bench import stage
-from bench.questions import MINUTES, milliseconds
+from bench.questions import MINUTES
+from bench.samples import Figure, Turns, timed
 from bench.stage import Scale
 from tirefit import clock, config
 from tirefit.database import db
@@ -30,7 +30,7 @@ class Requests:
     asked: float
     empty: float
     question: float
-    ratio: float
+    ratio: Figure
 
 
 def measure(scale: Scale, rounds: int) -> Requests:
@@ -41,18 +41,17 @@ def measure(scale: Scale, rounds: int) -> Requests:
     client, today = app.test_client(), local_day(stage.ZONE, clock.now())
     points = [stage.station(number) for number in scale.asked]
     db.session.commit()
-    whole, empty, questions = [], [], []
-    for n in range(10 * rounds + 10):
+    turns = Turns()
+    for n in turns.until_calm(10 * rounds, before=10):  # the first ones of a process load things
         point, day = points[n % len(points)], today + timedelta(days=1 + n % 7)
         address = f"{config.API}/service_points/{point.id}/availability/{day}?duration_minutes={MINUTES}"
-        whole.append(milliseconds(lambda address=address: _ask(client, address)))
-        empty.append(milliseconds(lambda: _ask(client, EMPTY)))
-        questions.append(
-            milliseconds(lambda point=point, day=day: (availability.days(point, day, 1, MINUTES), db.session.commit()))
-        )
-    whole, empty, questions = whole[10:], empty[10:], questions[10:]  # the first ones of a process load things
-    ratio = statistics.median(w / (e + q) for w, e, q in zip(whole, empty, questions, strict=True))
-    return Requests(statistics.median(whole), statistics.median(empty), statistics.median(questions), ratio)
+        whole = timed(lambda address=address: _ask(client, address))
+        empty = timed(lambda: _ask(client, EMPTY))
+        question = timed(lambda point=point, day=day: (availability.days(point, day, 1, MINUTES), db.session.commit()))
+        if n >= 0:
+            turns.add(whole=whole, empty=empty, question=question, both=empty + question)
+    medians = (turns.median(kind) for kind in ("whole", "empty", "question"))
+    return Requests(*medians, turns.ratio("whole", "both"))
 
 
 def _ask(client: Any, address: str) -> None:

@@ -66,21 +66,32 @@ def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
     }
 
 
-def in_turns(calls: list[Callable[[], object]], rounds: int) -> Cost:
-    """Each call and its floor, one after the other, so that whatever else the machine does meets both."""
+def in_turns(calls: list[Callable[[], object]], rounds: int, *, in_one_transaction: int = 0) -> Cost:
+    """Each call and its floor, one after the other, so that whatever else the machine does meets both.
+
+    Each is a transaction of its own; or all are asked within one, each so many times in a row: a tenth of a millisecond
+    alone would tell of the processor's caches.
+    """
+
+    def end() -> None:
+        if not in_one_transaction:
+            db.session.commit()
+
     driver = Driver()
     recordings = []
+    if in_one_transaction:
+        db.session.connection()
     for call in calls:
         with recorded() as recording:
             assert call()
-            db.session.commit()
+            end()
         recordings.append(recording)
-    turns = Turns()
+    turns, times = Turns(), in_one_transaction or 1
     for _ in turns.until_calm(rounds):
         for call, recording in zip(calls, recordings, strict=True):
             turns.add(
-                ours=timed(lambda call=call: (call(), db.session.commit())),
-                floor=timed(lambda recording=recording: driver.repeat(recording)),
+                ours=timed(lambda call=call: (call(), end()), times),
+                floor=timed(lambda recording=recording: driver.repeat(recording), times),
                 yard=timed(yardstick),
             )
     statements = max(recording.statements for recording in recordings)

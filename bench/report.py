@@ -13,13 +13,16 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from bench.api import Requests
 from bench.crowd import Crowd
 from bench.generation import Generation
 from bench.questions import Cost
 from bench.samples import Figure
 
 OF_FLOOR = 4.0  # at most so many times what the bare driver takes for the same statements
+OF_SEARCHS_FLOOR = 3.0  # the same, for a search
 OF_ONE_STATION = 1.5  # at most so many times what the same question takes where there is one station only
+OF_EMPTY_AND_QUESTION = 2.0  # at most so many times an empty request and the domain's question is the API's answer
 MOST_STATEMENTS = 4  # of a day, and of two months
 OF_FLOORS_ROWS = 0.5  # at least this share of the rows that the bare driver writes in the same time
 OF_FIRST_RUN = 0.2  # at most this share of a first run is what a run takes that has nothing to do
@@ -64,6 +67,7 @@ class Results:
     many: int
     costs: dict[tuple[str, int, str], Cost] = field(default_factory=dict)
     generations: dict[tuple[str, int], Generation] = field(default_factory=dict)
+    requests: dict[tuple[str, int], Requests] = field(default_factory=dict)
     crowds: list[Crowd] = field(default_factory=list)
     servers: dict[str, str] = field(default_factory=dict)
 
@@ -75,12 +79,16 @@ class Results:
     def budgets(self) -> Iterator[Budget]:
         for (database, stations, question), cost in self.costs.items():
             where = f"{database}, {stations}: {question}"
-            yield Budget(f"{where}, of the floor", OF_FLOOR, cost.ratio)
-            if question in ("day", "month (62 days)"):
+            is_search = question.startswith("search")
+            yield Budget(f"{where}, of the floor", OF_SEARCHS_FLOOR if is_search else OF_FLOOR, cost.ratio)
+            if is_search or question in ("day", "month (62 days)"):
                 yield Budget(where, MOST_STATEMENTS, Figure(*[cost.statements] * 3), " statements")
             alone = self.costs.get((database, 1, question))
             if stations > 1 and alone and "city" not in question:  # a city of one station is no city
                 yield Budget(f"{where}, of one station's time", OF_ONE_STATION, cost.effort.over(alone.effort))
+        for (database, stations), asked in self.requests.items():
+            what = f"{database}, {stations}: a day over the API, of an empty request and the question"
+            yield Budget(what, OF_EMPTY_AND_QUESTION, asked.ratio)
         for (database, stations), made in self.generations.items():
             where = f"{database}, {stations}: generation"
             yield Budget(f"{where}, of the floor's rows a second", OF_FLOORS_ROWS, made.share_of_floor, "%", True)
@@ -92,7 +100,8 @@ class Results:
 
 
 def as_markdown(results: Results) -> str:
-    return "\n".join([*_head(results), *_costs(results), *_generations(results), *_crowds(results), *_budgets(results)])
+    parts = (_head, _costs, _requests, _generations, _crowds, _budgets)
+    return "\n".join(line for part in parts for line in part(results))
 
 
 def _head(results: Results) -> Iterator[str]:
@@ -118,6 +127,16 @@ def _costs(results: Results) -> Iterator[str]:
             f"| {database} | {stations:,} | {question} | {cost.median:.2f} | {cost.slow:.2f} | {cost.floor:.2f} |"
             f" {cost.ratio} | {cost.statements} | {fetched} |"
         )
+    yield ""
+
+
+def _requests(results: Results) -> Iterator[str]:
+    yield "A day asked over the API, milliseconds; beside it what it cannot do without. In turns.\n"
+    yield "| database | stations | request | empty request | question | × both |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for (database, stations), each in results.requests.items():
+        figures = " | ".join(f"{value:.2f}" for value in (each.asked, each.empty, each.question))
+        yield f"| {database} | {stations:,} | {figures} | {each.ratio} |"
     yield ""
 
 
