@@ -176,8 +176,8 @@ MUTANTS = [
     Mutant(
         "a move leaves a hole where it was",
         RESERVATIONS,
-        "for post_id, touched in {(old_post_id, old_span), (run.service_post_id, span)}:",
-        "for post_id, touched in {(run.service_post_id, span)}:",
+        "    slots.heal(point_id, old_post_id, old_span)  # as when it is freed\n",
+        "",
     ),
     Mutant(
         "time off the grid is given to customers",
@@ -213,7 +213,7 @@ MUTANTS = [
     Mutant(
         "freed time that is not made of slots stays a hole",
         RESERVATIONS,
-        "slots.heal(gone.service_point_id, gone.service_post_id, span)",
+        "slots.heal(gone.service_point_id, gone.service_post_id, (gone.starts_at, gone.ends_at))",
         "pass",
     ),
     Mutant(

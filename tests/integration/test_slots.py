@@ -6,11 +6,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from tests import factories
 from tests.factories import booking, kyiv
+from tirefit.booking.commands import reschedule_booking
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange, WindowsInvalid
 from tirefit.models import Booking, Reservation, ScheduleSlot, ScheduleTemplate, ServicePoint
 from tirefit.schedule import changes, rolling, slots
+from tirefit.schedule.blocks import block_time
 
 EVERY_DAY = range(7)
 NINE, ONE, TWO, SIX = 540, 780, 840, 1080
@@ -108,6 +111,26 @@ def test_time_of_an_older_length_is_offered_at_the_new_one_when_it_becomes_free(
     assert offer(post) == [
         (kyiv(f"2026-11-03 {hour:02}:00"), kyiv(f"2026-11-03 {hour + 1:02}:00")) for hour in range(9, 18)
     ]
+
+
+def test_time_that_becomes_free_beside_work_off_the_grid_is_cut_for_the_most_slots(app):
+    """Round a booking of 11:00 both cuts after 9:45 hold as many; without it the one from 9:45 on holds one more."""
+    from tirefit.booking.steps import cancel_booking
+
+    station = factories.station(posts=(40,))
+    (post,) = station.posts
+    made = [booking(station, f"2026-11-0{day} 11:00", services=["Балансировка"]) for day in (3, 4)]
+    for day in (3, 4):
+        block_time(station.id, post.id, kyiv(f"2026-11-0{day} 09:00"), kyiv(f"2026-11-0{day} 09:45"))
+    assert offer(post)[0][0] == kyiv("2026-11-03 10:20")
+
+    cancel_booking(made[0].id, actor="user")
+    reschedule_booking(made[1].id, actor="user", starts_at=kyiv("2026-11-06 11:00"))
+
+    for day in ("2026-11-03", "2026-11-04"):
+        found = offer(post, day)
+        assert (found[0][0], len(found)) == (kyiv(f"{day} 09:45"), 12)
+    assert slots.regenerate_post_schedule(post.id).added == ()
 
 
 def test_new_hours_list_the_bookings_that_fall_outside_and_keep_them(station):

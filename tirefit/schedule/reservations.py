@@ -221,8 +221,8 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
     """Inside a command, with both posts locked: give a reservation other time. False: somebody has (part of) it.
 
     One UPDATE of one row: the new time is won and the old one freed together, or neither; the two may overlap. Where
-    either of them is not made of today's slots, that day of that post is cut again. Raises SlotNotOffered when
-    customers may not have the time (`on_grid`).
+    it was, and where it is now if that is not made of today's slots, the post's day is cut again. Raises SlotNotOffered
+    when customers may not have the time (`on_grid`).
     """
     old = get(reservation_id)
     point_id, old_post_id, old_span = old.service_point_id, old.service_post_id, (old.starts_at, old.ends_at)
@@ -238,9 +238,9 @@ def move(reservation_id: int, run: Run, *, on_grid: bool = True) -> bool:
         raise
     if on_grid and not _is_offered(point_id, run.service_post_id, span):
         raise SlotNotOffered(starts_at=run.starts_at)
-    for post_id, touched in {(old_post_id, old_span), (run.service_post_id, span)}:
-        if not _is_offered(point_id, post_id, touched):
-            slots.heal(point_id, post_id, touched)
+    if not _is_offered(point_id, run.service_post_id, span):
+        slots.heal(point_id, run.service_post_id, span)
+    slots.heal(point_id, old_post_id, old_span)  # as when it is freed
     return True
 
 
@@ -252,8 +252,9 @@ def get(reservation_id: int) -> Reservation:
 def free(reservation_id: int) -> None:
     """Inside a command (and after a booking has let go of it): the time is free at once.
 
-    If it was not made of today's slots (an older slot length), the post's day is cut again; a hold has never shaped
-    the offer, and its end does not either. Already gone: nothing to do.
+    The post's day is cut again: the time may not have been made of today's slots (an older slot length), and what lies
+    beside it may now hold more. A hold has never shaped the offer, and its end does not either. Already gone: nothing
+    to do.
     """
     gone = db.session.execute(
         delete(Reservation)
@@ -266,11 +267,8 @@ def free(reservation_id: int) -> None:
             Reservation.kind,
         )
     ).one_or_none()
-    if gone is None or gone.kind == "hold":
-        return
-    span = (gone.starts_at, gone.ends_at)
-    if not _is_offered(gone.service_point_id, gone.service_post_id, span):
-        slots.heal(gone.service_point_id, gone.service_post_id, span)
+    if gone is not None and gone.kind != "hold":
+        slots.heal(gone.service_point_id, gone.service_post_id, (gone.starts_at, gone.ends_at))
 
 
 def lock_posts(ids: list[int]) -> None:
