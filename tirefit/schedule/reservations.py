@@ -20,7 +20,7 @@ from tirefit.database import apart, command, db, lost_to, one_at_a_time
 from tirefit.errors import HoldExpired, LimitReached, SlotNotOffered, TooManyAttempts
 from tirefit.models import OVERLAP_GUARD, BookingLink, Reservation, ScheduleSlot, ServicePoint, ServicePost
 from tirefit.schedule import rolling, slots
-from tirefit.schedule.availability import ANYTHING, Needs, available_at_time
+from tirefit.schedule.availability import A_DAY, ANYTHING, Needs, available_at_time
 from tirefit.schedule.grid import Run, Span, is_covered
 from tirefit.schedule.reasons import refusal
 
@@ -299,6 +299,7 @@ def purge_expired(post_id: int, span: Span) -> bool:
         delete(Reservation)
         .where(
             Reservation.service_post_id == post_id,
+            Reservation.starts_at > span[0] - A_DAY,  # none is longer than a day
             Reservation.starts_at < span[1],
             Reservation.ends_at > span[0],
             Reservation.expires_at <= clock.now(),
