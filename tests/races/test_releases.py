@@ -181,7 +181,7 @@ def fill(url: str, folder: Path) -> None:
     """Two hundred thousand visits of the past, which own no time any more."""
     with app_on(url, folder):
         point = db.session.get_one(ServicePoint, 1)
-        factories.booking(point, free_times(point)[-1].starts_at)
+        factories.booking(point, free_times(point)[0].starts_at)
         names = [column.name for column in Booking.__table__.columns if column.name not in ("id", "number")]
         changed = {"status": "'completed'", "reservation_id": "NULL", "version": "1"}
         values = ", ".join(changed.get(name, name) for name in names)
