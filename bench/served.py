@@ -117,8 +117,14 @@ class Browser:
         if fields is not None:
             body, sent["Content-Type"] = urlencode(fields), "application/x-www-form-urlencoded"
         begun = time.perf_counter()
-        self.connection.request(method, path, body, sent)
-        answer = self.connection.getresponse()
+        try:
+            self.connection.request(method, path, body, sent)
+            answer = self.connection.getresponse()
+        except http.client.RemoteDisconnected:  # a connection that was open too long: browsers ask again, on a new one
+            if method != "GET":
+                raise
+            self.connection.request(method, path, body, sent)
+            answer = self.connection.getresponse()
         text = answer.read().decode()
         took = (time.perf_counter() - begun) * 1000
         for each in answer.headers.get_all("Set-Cookie", []):

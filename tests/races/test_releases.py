@@ -100,7 +100,7 @@ def test_nginx_in_front_does_what_its_file_says(open_site, redis_url, tmp_path):
     with site(url, redis_url, tmp_path) as it:
         page = it.ask("GET", f"/s/zimnyaya-5?{choice}")
         assert page.startswith("HTTP/1.1 200")
-        assert "Strict-Transport-Security: max-age=63072000; includeSubDomains" in page
+        assert "strict-transport-security: max-age=63072000; includesubdomains" in page.lower()
         assert "default-src 'none'" in page and "nosniff" in page
         assert it.ask("GET", "/static/favicon.svg").startswith("HTTP/1.1 200")
         assert it.ask("GET", "/static/../app.py").startswith("HTTP/1.1 40")
@@ -135,7 +135,7 @@ def upgrade():
 def downgrade():
     op.drop_column("bookings", "trial")
 """
-LOCK = """op.execute("LOCK TABLE bookings IN ACCESS EXCLUSIVE MODE")
+LOCK = """op.execute("LOCK TABLE reservations IN ACCESS EXCLUSIVE MODE")
     op.execute("SELECT pg_sleep(20)")
     """
 HOG = EXPAND.replace("op.create_index(", f"{LOCK}op.create_index(")
