@@ -34,9 +34,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 8
-# Connection lost, no room, shutting down, cancelled by the timeout, read-only; disks and files. The last one is how a
-# standby refuses to begin a transaction that writes; from a server that leads we ask for no feature it has not.
-POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "58", "0A000")
+# Connection lost, no room, shutting down, cancelled by the timeout, read-only, disks and files; a lock that did not come
+# for a reader (a command tries again); and, last, how a standby refuses to begin a transaction that writes: from a
+# server that leads we ask for no feature it has not.
+POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "58", "55P03", "0A000")
 SQLITE_IS_AWAY = ("disk is full", "disk I/O error", "readonly database", "unable to open", "is locked")
 WRITE: Mapping[str, Any] = {"writes": True, "postgresql_readonly": False}
 READ: Mapping[str, Any] = {"writes": False, "postgresql_readonly": True}

@@ -16,7 +16,7 @@ import flask_migrate
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests import factories
@@ -25,7 +25,7 @@ from tests.factories import booking, car_type, kyiv, service
 from tests.services import Services, _account
 from tirefit import create_app, paper
 from tirefit.booking.commands import Customer
-from tirefit.database import db, is_out_of_reach
+from tirefit.database import WRITE, db, is_out_of_reach
 from tirefit.jobs import runner
 from tirefit.models import Booking, ServicePoint
 from tirefit.schedule.availability import days
@@ -203,3 +203,15 @@ def test_a_full_disk_refuses_what_is_new_and_shows_what_there_is(new_database, t
 def book_all_day(point: ServicePoint, agreed: list[str]) -> None:
     for n, free in enumerate(days(point, kyiv("09:00").date(), 1, 30)[0].times):
         agreed.append(booking(point, free.starts_at, Customer("Анна", f"+3806712{n:05}", None)).number)
+
+
+@pytest.mark.parametrize("database", ["postgresql"])
+def test_a_reader_whose_lock_does_not_come_is_told_to_come_back(app, station):
+    """A migration that keeps a table for long, say."""
+    with db.engine.connect().execution_options(**WRITE) as migration, migration.begin():
+        migration.execute(text("LOCK TABLE reservations IN ACCESS EXCLUSIVE MODE"))
+        db.session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        with pytest.raises(DBAPIError) as waited:
+            db.session.execute(text("SELECT count(*) FROM reservations"))
+        db.session.rollback()
+    assert is_out_of_reach(waited.value)
