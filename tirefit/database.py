@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 8
-# Connection lost, no room, shutting down, cancelled by the timeout, read-only, disks and files; a lock that did not come
+# Connection lost, no room, shutting down, cancelled by the timeout, read-only, disks, files; a lock that did not come
 # for a reader (a command tries again); and, last, how a standby refuses to begin a transaction that writes: from a
 # server that leads we ask for no feature it has not.
 POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "58", "55P03", "0A000")
