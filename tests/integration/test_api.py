@@ -165,6 +165,9 @@ def test_many_days_in_short(client, station):
     ]
     too_many = client.get(f"{API}/service_points/{station.id}/availability?from=2026-11-07&days=63")
     assert (too_many.status_code, too_many.json["errors"][0]["parameter"]) == (422, "days")
+    for day in ("0001-01-01", "9999-12-31", "1999-12-31", "2100-01-01"):
+        far = client.get(f"{API}/service_points/{station.id}/availability?from={day}")
+        assert (far.status_code, far.json["errors"][0]["code"]) == (422, "out_of_range")
 
 
 def test_what_has_not_changed_is_not_sent_again(client, station):

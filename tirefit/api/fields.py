@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 import marshmallow as ma
@@ -38,6 +39,19 @@ class Answer(ma.Schema):
 
     def on_bind_field(self, field_name: str, field_obj: Any) -> None:
         field_obj.required = field_obj.metadata.get("always", True)
+
+
+class ADay(fields.Date):
+    """A date as addresses have them, too: of this century. What is far from it, clocks cannot reckon with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"pattern": "^20"}, **options)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> date:
+        day: date = super()._deserialize(value, attr, data, **kwargs)
+        if day.year // 100 != 20:
+            raise ma.ValidationError("out_of_range")
+        return day
 
 
 class Whole(fields.Integer):

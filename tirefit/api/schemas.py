@@ -3,6 +3,7 @@
 from marshmallow import fields, validate
 
 from tirefit.api.fields import (
+    ADay,
     Answer,
     Asked,
     Digits,
@@ -133,7 +134,7 @@ class Job(Asked):
 
 
 class JobOverDays(Job):
-    from_ = fields.Date(data_key="from", required=True)
+    from_ = ADay(data_key="from", required=True)
     days = Digits(load_default=14, validate=between(1, MOST_DAYS))
 
 
@@ -295,7 +296,7 @@ class Duration(Answer):
 
 class Wish(Asked):
     service_point_id = asked_id(required=True)
-    date = fields.Date(required=True)
+    date = ADay(required=True)
     service_ids = asked_ids(required=True)
     car_type_id = asked_id(required=True)
     wheel_inches = Digits(validate=wheels())

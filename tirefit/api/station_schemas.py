@@ -4,6 +4,7 @@ from marshmallow import fields, validate
 
 from tirefit.api.fields import (
     LARGEST_ID,
+    ADay,
     Answer,
     Asked,
     Digits,
@@ -124,8 +125,8 @@ class NewTemplate(Sent):
     name = Line(required=True, validate=validate.Length(1, NAME_LENGTH, error="out_of_range"))
     windows = fields.List(fields.Nested(WeekWindow), required=True, validate=at_most(70))
     post_number = Whole(validate=between(1, 999), allow_none=True, load_default=None)
-    valid_from = fields.Date(allow_none=True, load_default=None)
-    valid_until = fields.Date(allow_none=True, load_default=None)
+    valid_from = ADay(allow_none=True, load_default=None)
+    valid_until = ADay(allow_none=True, load_default=None)
     priority = Whole(validate=between(0, 1000), load_default=0)
 
 
@@ -233,8 +234,8 @@ class Board(Answer):
 
 
 class BookingsQuery(Page):
-    from_ = fields.Date(data_key="from")
-    to = fields.Date()
+    from_ = ADay(data_key="from")
+    to = ADay()
     status = fields.String(validate=one_of(*STATUSES))
 
 
