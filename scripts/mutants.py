@@ -375,6 +375,78 @@ MUTANTS = [
         "start, width = start + width * 4, width * 4",
         held_out=True,
     ),
+    # Ten more, written when the tests had been frozen again, at a2db5b4. The first three have been judged:
+    # killed. The others have not been judged yet.
+    Mutant(
+        "time that is shorter than its last slot counts as made of slots",
+        GRID,
+        "return reached == span[1]",
+        "return reached >= span[1]",
+        held_out=True,
+    ),
+    Mutant(
+        "of two equal plans the older one rules",
+        WINDOWS,
+        "(week.is_season, week.post_id is not None, week.priority, week.id)",
+        "(week.is_season, week.post_id is not None, week.priority, -week.id)",
+        held_out=True,
+    ),
+    Mutant(
+        "the last day that is offered ends at midnight, though its hours do not",
+        SLOTS,
+        "limit = max([day_span(point.time_zone, beyond)[1], *(closes for _, closes in of_the_last)])",
+        "limit = day_span(point.time_zone, beyond)[1]",
+        held_out=True,
+    ),
+    Mutant(
+        "a post that does one of the services is offered for all of them",
+        AVAILABILITY,
+        'or_(jobs == 0, these_jobs == bindparam("services", type_=Integer)),',
+        'or_(jobs == 0, these_jobs >= func.min(1, bindparam("services", type_=Integer))),',
+        held_out=True,
+    ),
+    Mutant(
+        "holds that are over count against a network",
+        RESERVATIONS,
+        '_row.origin == bindparam("origin"), _row.expires_at > bindparam("now"))',
+        '_row.origin == bindparam("origin"))',
+        held_out=True,
+    ),
+    Mutant(
+        "who names a post is told the reason of another",
+        "tirefit/schedule/reasons.py",
+        "reasons = {answer.reason for answer in answers if post_number in (None, answer.post_number)}",
+        "reasons = {answer.reason for answer in answers}",
+        held_out=True,
+    ),
+    Mutant(
+        "a station that has been away for days is offered its past",
+        "tirefit/schedule/rolling.py",
+        "first = today if again or point.slots_until is None else max(today, point.slots_until + A_DAY)",
+        "first = today if again or point.slots_until is None else point.slots_until + A_DAY",
+        held_out=True,
+    ),
+    Mutant(
+        "a booking whose work changes goes to another post, though it could stay",
+        COMMANDS,
+        "found.sort(key=lambda run: run.service_post_id != booking.service_post_id)",
+        "pass",
+        held_out=True,
+    ),
+    Mutant(
+        "closing holidays closes days that have been given hours of their own",
+        "tirefit/schedule/changes/exceptions.py",
+        "for day, state in states.items() if state is None)",
+        "for day, state in states.items())",
+        held_out=True,
+    ),
+    Mutant(
+        "opening blocked time again opens one piece of it",
+        BLOCKS,
+        "if piece.id == reservation_id or (piece.wanted and piece.wanted == found.wanted):",
+        "if piece.id == reservation_id:",
+        held_out=True,
+    ),
 ]
 
 
