@@ -8,6 +8,7 @@ from tests.factories import ANNA, booking, sign_in
 from tirefit import settings
 from tirefit.database import db
 from tirefit.models import AuditEntry, Booking, ScheduleSlot, ServicePoint
+from tirefit.schedule.availability import nearest
 
 SETTINGS = "/manage/zimnyaya-5/settings"
 FORGET = "/manage/zimnyaya-5/forget"
@@ -88,7 +89,7 @@ def test_what_makes_no_sense_is_said_and_not_kept(client, station, olga):
 
 def test_a_customer_who_asks_is_forgotten_by_phone_where_they_ask(client, station, olga, stranger, at):
     elsewhere = db.session.get_one(ServicePoint, stranger.roles[0].service_point_id)
-    over, foreign = booking(station, "10:00"), booking(elsewhere, "10:00")
+    over, foreign = booking(station, "10:00"), booking(elsewhere, nearest(elsewhere, 40).starts_at)
     coming = booking(station, "2026-11-05 10:00")
     at("2026-11-03 12:00")
     sign_in(client, olga)
