@@ -313,7 +313,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _prepare_database() -> None:
-    if schema_state(db.session.connection()) != "ahead":  # a release that was taken back runs on the newer one's schema
+    if _schema() != "ahead":  # a release that was taken back runs on the newer one's schema
         _save_before_migrating()
         flask_migrate.upgrade()
     if not overlap_guard_is_there(db.session.connection()):
@@ -324,6 +324,11 @@ def _prepare_database() -> None:
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
     _tell_setup_code()
+
+
+def _schema() -> str:
+    with db.engine.connect() as connection:  # of its own: whoever has looked once would go on seeing the old schema
+        return schema_state(connection)
 
 
 def _tell_setup_code() -> None:
@@ -337,7 +342,7 @@ def _save_before_migrating() -> None:
     """A new version changes the schema at its first start: keep the database as the old version left it."""
     url = db.engine.url
     is_new = not inspect(db.engine).has_table("alembic_version")
-    if url.get_backend_name() == "sqlite" and not is_new and schema_state(db.session.connection()) == "behind":
+    if url.get_backend_name() == "sqlite" and not is_new and _schema() == "behind":
         try:
             click.echo(f"Before the migration: {backup.backup_by_itself(url, _backups(), 'before-migration')}")
         except backup.NoBackup as reason:
