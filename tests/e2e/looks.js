@@ -12,6 +12,7 @@
   };
   const all = (selector) => [...document.querySelectorAll(selector)].filter(visible);
   const scrolls = "[data-board], .days, .week, .heat-map"; // regions that scroll sideways on purpose
+  const frames = "pre, .sheet, .matrix"; // the same; what stands in them is looked at all the same
 
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth) {
@@ -21,7 +22,7 @@
 
   for (const element of all("body *")) {
     const style = getComputedStyle(element);
-    if (element.matches("svg, svg *, iframe, input, select, textarea") || element.closest(scrolls)) continue;
+    if (element.matches(`svg, svg *, iframe, input, select, textarea, ${frames}`) || element.closest(scrolls)) continue;
     const cuts = /hidden|clip|auto|scroll/.test(style.overflowX);
     const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
     if ((cuts || own) && style.display !== "inline" && element.scrollWidth > element.clientWidth + 1) {
@@ -31,22 +32,33 @@
 
   const inSentence = (control) => control.matches("a") && getComputedStyle(control).display === "inline";
   const controls = all("a[href], button, input, summary, select").filter((each) => !each.closest("[data-board]") && !inSentence(each));
-  const boxOf = (control) => (control.closest("label") ?? control).getBoundingClientRect();
-  for (const control of controls) {
-    const box = boxOf(control);
+  const inSight = (control, { left, right, top, bottom }) => { // what scrolled out of its frame covers nothing
+    for (let up = control.parentElement; up; up = up.parentElement) {
+      if (getComputedStyle(up).overflowY === "visible") continue;
+      const frame = up.getBoundingClientRect();
+      [left, right] = [Math.max(left, frame.left), Math.min(right, frame.right)];
+      [top, bottom] = [Math.max(top, frame.top), Math.min(bottom, frame.bottom)];
+    }
+    return { left, right, top, bottom };
+  };
+  const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  const boxes = controls.map((control) => (control.closest("label") ?? control).getBoundingClientRect());
+  for (const [number, control] of controls.entries()) {
+    const box = boxes[number];
     if (box.width < target - 0.5 || box.height < target - 0.5) {
       wrong.push(`small: ${name(control)} ${Math.round(box.width)}x${Math.round(box.height)} < ${target}`);
     }
   }
-  const fixed = (control) => control.closest(".hold, .total, .savebar, .bay footer, details[open] > :not(summary)");
+  const floats = controls.map((control) => control.closest(".hold, .total, .savebar, .bay footer, details[open] > :not(summary)"));
   for (const [number, one] of controls.entries()) {
-    if (fixed(one)) continue;
-    for (const other of controls.slice(number + 1)) {
-      const a = boxOf(one), b = boxOf(other);
-      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-      const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (floats[number]) continue;
+    for (let next = number + 1; next < controls.length; next++) {
+      const other = controls[next];
+      if (floats[next] || !overlap(boxes[number], boxes[next])) continue;
+      if (!overlap(inSight(one, boxes[number]), inSight(other, boxes[next]))) continue;
       const nested = one.contains(other) || other.contains(one) || one.closest("label")?.contains(other);
-      if (!fixed(other) && !nested && across > 2 && down > 2) wrong.push(`covers: ${name(one)} and ${name(other)}`);
+      if (!nested) wrong.push(`covers: ${name(one)} and ${name(other)}`);
     }
   }
   return wrong;

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import DESK, PHONE, only_booking
+from tests.e2e.faults import Faults
 from tirefit import founding
 
 THREE_MINUTES = 180  # seconds, of which a person needs most for typing
@@ -48,3 +49,14 @@ def test_from_an_empty_database_to_the_first_booking(arrive, app, js):
     anna.tap(anna.page.locator("#contacts button.big"))
     expect(anna.page.locator("h1")).to_have_text("Вы записаны")
     assert only_booking().customer_name == "Анна"
+
+
+def test_the_first_page_of_all_can_be_used_by_everybody(arrive, app):
+    visitor = arrive(**DESK)
+    faults = Faults(visitor, target=24)
+    visitor.go("/setup")
+    faults.look_at("setup")
+    visitor.page.locator("main form").evaluate("form => form.submit()")
+    visitor.page.wait_for_selector(".errsum")
+    faults.look_at("setup, with errors")
+    assert not faults.found, "\n".join(faults.found)

@@ -328,6 +328,12 @@ def one_network_and_too_much(api, name):
         api.patch.setattr(limits, "BOOKINGS", limits.Limit("booking", 1, limits.BOOKINGS.within))
         assert api.ask(name, token=None).status_code == 201
         return api.ask(name, token=None, body={"starts_at": "2026-11-04T10:00:00+02:00"})
+    if name == "reschedule":
+        api.patch.setattr(limits, "MOVES", limits.Limit("move", 1, limits.MOVES.within))
+        link = {"token": api.booked().token}
+        for hour in (9, 12):
+            answer = api.ask(name, token=None, parts=link, body={"starts_at": f"2026-11-03T{hour:02}:00:00+02:00"})
+        return answer
     for hour in (9, 10, 11, 12, 13, 14, 15, 16, 9, 11):
         api.ask(name, token=None, body={"starts_at": f"2026-11-03T{hour:02}:00:00+02:00"})
     return api.ask(name, token=None, body={"starts_at": "2026-11-03T13:00:00+02:00"})

@@ -249,12 +249,19 @@ def test_nobody_is_waited_for_for_long(app, listener, monkeypatch):
     assert time.perf_counter() - began < listener.seconds
 
 
+def _speak_plainly(speaker: socket.socket) -> None:
+    with speaker.accept()[0] as heard:
+        heard.sendall(b"no TLS here")
+
+
 @ON_ONE_DATABASE
 def test_what_went_wrong_on_the_way_is_told(app, listener):
     with socket.create_server(("127.0.0.1", 0)) as speaker:
         port = speaker.getsockname()[1]
-        Thread(target=lambda: speaker.accept()[0].sendall(b"no TLS here"), daemon=True).start()
+        talk = Thread(target=_speak_plainly, args=[speaker])
+        talk.start()
         no_tls = delivery.post(f"https://127.0.0.1:{port}/", b"{}", {}, internal=True)
+        talk.join()
     assert no_tls.status is None and "SSL" in no_tls.words
     nobody = delivery.post(f"http://127.0.0.1:{port}/", b"{}", {}, internal=True)
     assert nobody.status is None and "refused" in nobody.words

@@ -9,9 +9,10 @@ from tests.factories import car_type, service
 from tirefit import clock
 from tirefit.booking.durations import WheelSizes, wheel_sizes, wheel_surcharges
 from tirefit.database import command, db
+from tirefit.leases import LEASE
 from tirefit.models import Booking, Reservation, ServicePoint, ServicePost, WheelSurcharge
 from tirefit.notifications import letters
-from tirefit.notifications.outbox import LEASE, ClaimedLetter
+from tirefit.notifications.outbox import ClaimedLetter
 from tirefit.web import filters
 
 NBSP = "\N{NO-BREAK SPACE}"

@@ -61,19 +61,20 @@ def after(session):
     if is_to_die("at"):
         time.sleep(60)
 
+import granian
 from tirefit.jobs import runner
 
 class NoneLately(dict):
     def get(self, worker, default):
         return default
 
-class Patient(runner.Granian):
+class Patient(granian.Granian):
     """Starts a worker again that has died, even when it does so soon after it was started."""
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.respawned_wrks = NoneLately()
 
-runner.Granian = Patient
+granian.Granian = Patient
 {FOUR_WORKERS}'''
 
 
