@@ -375,7 +375,7 @@ MUTANTS = [
         "start, width = start + width * 4, width * 4",
         held_out=True,
     ),
-    # Ten more, written when the tests had been frozen again, at a2db5b4. The first three have been judged:
+    # Ten more, written before the tests were frozen again at a2db5b4. Five have been judged and killed; five wait:
     # killed. The others have not been judged yet.
     Mutant(
         "time that is shorter than its last slot counts as made of slots",
