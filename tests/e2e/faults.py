@@ -62,6 +62,7 @@ class Faults:
                 self._note(f"{name}, {width} px, without scripts", self.page.evaluate(WITHOUT_SCRIPTS % LOOKS, target))
         self.page.keyboard.press("Tab")
         self._note(f"{name}, by keyboard", self.page.evaluate(REACH))
+        self.page.wait_for_function(HAS_COME_TO_REST)  # a field that was left may have asked for something
         self.page.evaluate(AXE)
         for view in self._views():
             self.page.set_viewport_size({"width": view.width, "height": HEIGHT})

@@ -42,9 +42,12 @@ def station(app):
 
 @pytest.fixture
 def screens(app, station):
-    """Two people, four screens each."""
+    """Two people, four screens each; the pages of the first are looked at."""
     people = [factories.user(name, f"{n}@example.com", "staff", station) for n, name in enumerate(("Иван", "Пётр"))]
-    return [sign_in(app.test_client(), people[n % 2]) for n in range(SCREENS)]
+    screens = [sign_in(app.test_client(), people[n % 2]) for n in range(SCREENS)]
+    for screen in screens[1:]:
+        screen.looks = False
+    return screens
 
 
 def tap(screen, paper, number, action, becomes=None, **fields):
