@@ -1,7 +1,10 @@
 """Moving in from the old system: every row becomes something, or stands on a list; twice is once, and half is none."""
 
 import os
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import func, select
@@ -9,8 +12,10 @@ from sqlalchemy import func, select
 from tests import old_system
 from tests.factories import kyiv, sign_in, user
 from tests.old_system import SMALL, in_database, in_folder
+from tirefit import clock
 from tirefit.booking.states import USER
 from tirefit.booking.steps import restore_booking
+from tirefit.config import ROOT
 from tirefit.database import db
 from tirefit.finding import Wanted, find_bookings
 from tirefit.importing import report, writing
@@ -123,31 +128,22 @@ def test_what_is_no_old_system_is_refused(app, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["database", "files"] if TRIALS else ["database"])
-def test_twice_is_once_and_half_is_finished_by_the_next_run(
-    app, empty_database, database, monkeypatch, tmp_path, source
-):
-    """The sums of the report are those of the new database, whatever stopped the first run."""
+def test_killed_it_is_finished_by_the_next_run_and_twice_is_once(app, empty_database, database, tmp_path, source):
+    """The sums of the report are those of the new database, wherever kill -9 met the first runs."""
     rows = old_system.large(STATIONS, BOOKINGS)
     old = in_database(empty_database(database), rows) if source == "database" else in_folder(tmp_path / "old", rows)
-    began = time.perf_counter()
-    monkeypatch.setattr(writing, "AT_ONCE", max(50, BOOKINGS // 200))
-    plan, write_some, rounds = planned(old), writing._write_bookings, []
-
-    def stop_in_the_middle(bookings, plan):
-        write_some(bookings, plan)
-        rounds.append(len(bookings))
-        if len(rounds) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(writing, "_write_bookings", stop_in_the_middle)
-    with pytest.raises(KeyboardInterrupt):
-        writing.write(plan, "UA", "UAH")
-    db.session.rollback()
-    assert db.session.scalar(select(func.count()).where(ServicePoint.active)) == 0  # nobody meets half a station
-    assert 0 < db.session.scalar(select(func.count(Booking.id))) < BOOKINGS
-    writing.write(plan, "UA", "UAH")
-    db.session.rollback()
-    found, said = in_the_new_one(), report.summary(plan)
+    began, said = time.perf_counter(), report.summary(planned(old))
+    for part in (0.02, 0.3, 0.6):  # of the bookings
+        with moving_in(old, tmp_path) as process:
+            while dealt_with() < part * BOOKINGS:
+                assert process.poll() is None, "it has ended before it could be killed"
+                time.sleep(0.01)
+            process.kill()
+        assert 0 < dealt_with() < BOOKINGS
+        assert db.session.scalar(select(func.count()).where(ServicePoint.active)) == 0  # nobody meets half a station
+    with moving_in(old, tmp_path) as process:
+        assert process.wait() == 0
+    found = in_the_new_one()
     print(f"{database}, {source}: {BOOKINGS} bookings of {STATIONS} stations in {time.perf_counter() - began:.0f} s")
 
     assert found["bookings"] == said["bookings"] > BOOKINGS // 2
@@ -158,7 +154,6 @@ def test_twice_is_once_and_half_is_finished_by_the_next_run(
     assert found["bookings"] + found["clashes"] + found["unplaced"] == BOOKINGS
     assert found["slots"] > 0
     writing.write(planned(old), "UA", "UAH")
-    db.session.rollback()
     assert in_the_new_one() == found
 
 
@@ -180,6 +175,34 @@ def test_the_manager_settles_what_clashed(client, app, old, stranger):
     assert client.get(here).status_code == 404
 
 
+@contextmanager
+def moving_in(old, instance):
+    """`flask import-legacy OLD --write` as a process of its own, at the hour at which the tests play."""
+    command = (
+        "import sys; from datetime import datetime; from tirefit import clock; from tirefit.importing import writing;"
+        f" clock.now = lambda: datetime.fromisoformat('{clock.now().isoformat()}');"
+        f" writing.AT_ONCE = {max(20, BOOKINGS // 200)};"
+        f" from flask.cli import cli; cli(['--app', 'app', 'import-legacy', {old!r}, '--write'])"
+    )
+    here = db.engine.url.render_as_string(hide_password=False)
+    process = subprocess.Popen(
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        env=os.environ | {"TIREFIT_DATABASE_URL": here, "TIREFIT_INSTANCE_PATH": str(instance)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def dealt_with() -> int:
+    db.session.rollback()
+    return db.session.scalar(select(func.count(ImportedRow.old_id)).where(ImportedRow.kind == "bookings"))
+
+
 def known_bookings():
     rows = select(ImportedRow.old_id, Booking).join(Booking, Booking.id == ImportedRow.new_id)
     return db.session.execute(rows.where(ImportedRow.kind == "bookings")).all()
@@ -189,6 +212,7 @@ def in_the_new_one() -> dict[str, int]:
     def count(*where):
         return db.session.scalar(select(func.count()).where(*where))
 
+    db.session.rollback()  # other processes have written meanwhile
     return {
         "stations": count(ServicePoint.id > 0),
         "posts": count(ServicePost.id > 0),

@@ -16,7 +16,7 @@ from tirefit.errors import PostHasBookings
 from tirefit.models import ServicePoint, ServicePost
 from tirefit.schedule import changes
 from tirefit.schedule.slots import Difference
-from tirefit.schedule.subjects import require_free_number, state_of_post
+from tirefit.schedule.subjects import require_free_number, require_known, state_of_post
 from tirefit.web.preview import bookings_of
 
 bp = Blueprint(
@@ -26,6 +26,7 @@ bp = Blueprint(
 Found = dict[str, Any]
 MINE = ("unauthorized", "not_found")  # whoever has a role at the station
 MANAGED = (*MINE, "forbidden")  # its managers
+TAKEN = ("post_number_taken", "post_has_bookings", "schedule_changed")
 
 
 @bp.route("")
@@ -79,7 +80,7 @@ def get_post(post: ServicePost) -> Found:
 @bp.arguments(schemas.DryRun, location="query")
 @bp.arguments(schemas.PostChange)
 @bp.response(200, schemas.PostChanged)
-@bp.refuses(*MANAGED, *BODY, "slot_duration_out_of_range", "post_number_taken", "post_has_bookings", "schedule_changed")
+@bp.refuses(*MANAGED, *BODY, "slot_duration_out_of_range", "unknown_car_type", "unknown_service", *TAKEN)
 def update_post(query: Found, sent: Found, post: ServicePost) -> Found:
     """Change a post. Its offer is cut again around what is reserved; nothing reserved is moved or lost."""
     return _changed(query, sent, post)
@@ -132,6 +133,7 @@ def _changed(query: Found, sent: Found, post: ServicePost) -> Found:
         change = changes.preview_post_schedule(
             post, slot_duration=after["slot_duration"], active=after["active"], from_day=from_day
         )
+        require_known(abilities.car_type_ids, abilities.service_ids)
         if after["post_number"] != post.post_number:
             require_free_number(point.id, after["post_number"])
         shown = before | sent

@@ -136,7 +136,7 @@ def init_app(app: Flask) -> None:
 def show_problem(problem: Problem) -> Response:
     facts = {name: value for name, value in problem.facts.items() if name in TOLD and value is not None}
     wrong = problem.facts.get("errors")
-    if wrong is None and problem.status == 422 and (field := FIELDS.get(problem.code)):
+    if wrong is None and problem.status == 422 and (field := problem.facts.get("field") or FIELDS.get(problem.code)):
         wrong = [_error((_location(), field), problem.code)]
     if wrong:
         facts["errors"] = wrong

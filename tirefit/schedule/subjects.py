@@ -4,21 +4,24 @@
 command of schedule.changes, which cuts the offer anew afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tirefit.database import db
-from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange
+from tirefit.errors import PostHasBookings, PostNumberTaken, SlotDurationOutOfRange, UnknownCarType, UnknownService
 from tirefit.models import (
+    CarType,
     ExceptionWindow,
     PostCarType,
     PostService,
     ScheduleException,
     ScheduleTemplate,
     ScheduleWindow,
+    Service,
     ServicePost,
 )
 from tirefit.schedule.slots import LONGEST, SHORTEST, reserved_ahead
@@ -54,6 +57,7 @@ def as_of(state: State, day: date) -> State:
 def put_post(post: ServicePost, state: dict[str, Any]) -> None:
     require_length(state["slot_duration"])
     require_length(state.get("next_slot_duration") or SHORTEST)
+    require_known(state["car_type_ids"], state["service_ids"])
     if state["post_number"] != post.post_number:
         require_free_number(post.service_point_id, state["post_number"])
     if post.active and not state["active"] and (ahead := reserved_ahead(post)):
@@ -160,3 +164,17 @@ def require_free_number(point_id: int, post_number: int) -> None:
     taken = select(ServicePost).where(ServicePost.service_point_id == point_id, ServicePost.post_number == post_number)
     if (other := db.session.scalar(taken)) is not None:
         raise PostNumberTaken(post_number=post_number, name=other.name)
+
+
+def require_known(car_type_ids: Collection[int], service_ids: Collection[int]) -> None:
+    """What a post is to be able to take must exist. Raises UnknownCarType, UnknownService."""
+    if not _all_exist(CarType.id, car_type_ids):
+        raise UnknownCarType(field="car_type_ids")
+    if not _all_exist(Service.id, service_ids):
+        raise UnknownService(field="service_ids")
+
+
+def _all_exist(column: InstrumentedAttribute[int], ids: Collection[int]) -> bool:
+    if not ids:
+        return True
+    return db.session.scalar(select(func.count(column)).where(column.in_(set(ids)))) == len(set(ids))

@@ -23,7 +23,7 @@ from tirefit.schedule.slots import (
     offered_days,
     reserved_ahead,
 )
-from tirefit.schedule.subjects import put_post, require_free_number, require_length, state_of_post
+from tirefit.schedule.subjects import put_post, require_free_number, require_known, require_length, state_of_post
 from tirefit.schedule.windows import local_day
 
 
@@ -51,10 +51,14 @@ def create_post(
     abilities: Abilities = ANYTHING,
     user_id: int | None = None,
 ) -> ServicePost:
-    """Add a post to a station and offer its time. Raises PostNumberTaken, SlotDurationOutOfRange."""
+    """Add a post to a station and offer its time.
+
+    Raises PostNumberTaken, SlotDurationOutOfRange, UnknownCarType, UnknownService.
+    """
     point = lock_station(point_id)
     require_length(slot_duration)
     require_free_number(point_id, post_number)
+    require_known(abilities.car_type_ids, abilities.service_ids)
     post = ServicePost(post_number=post_number, slot_duration=slot_duration, name=name)
     post.description, post.active, post.largest_wheel = description, active, abilities.largest_wheel
     post.car_types = [PostCarType(car_type_id=id) for id in abilities.car_type_ids]
@@ -121,8 +125,8 @@ def update_post(
 
     The length begins on `from_day`, where that is a day to come; all else at once. Without `abilities` it takes what it
     took. `expected` is the fingerprint of the preview the manager has seen. Raises ScheduleChanged (with the new
-    difference) when that is no longer true, PostNumberTaken, SlotDurationOutOfRange, and PostHasBookings (with the
-    times) when a post that is to be switched off still has time reserved ahead.
+    difference) when that is no longer true, PostNumberTaken, SlotDurationOutOfRange, UnknownCarType, UnknownService,
+    and PostHasBookings (with the times) when a post that is to be switched off still has time reserved ahead.
     """
     point = lock_station(db.session.get_one(ServicePost, post_id).service_point_id)
     post = lock_posts_for_regeneration([post_id])[0]
