@@ -133,6 +133,7 @@ MUTANTS = [
         RESERVATIONS,
         "over = clock.now() - timedelta(hours=1)",
         "over = clock.now() - timedelta(minutes=59)",
+        "the others",
     ),
     Mutant(
         "a hold becomes a booking after its time has begun",

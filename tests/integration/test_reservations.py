@@ -100,6 +100,16 @@ def test_tidying_removes_only_what_is_long_over(station, at):
     assert db.session.get(Reservation, made.reservation_id) is not None
 
 
+def test_the_form_of_a_hold_is_honoured_for_an_hour_after_it(station, at):
+    held = hold(station)  # from 09:00 to 09:15
+
+    at("10:14:59")
+    assert cleanup_expired_reservations() == 0
+    assert find_hold(held.token) is not None
+    at("10:15")
+    assert cleanup_expired_reservations() == 1
+
+
 def test_a_hold_can_be_extended_ten_times_even_when_it_has_just_expired(station, at):
     held = hold(station)
     for n in range(MOST_EXTENSIONS):

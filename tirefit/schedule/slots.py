@@ -302,10 +302,12 @@ def horizon(point: ServicePoint, days: int | None = None) -> Days:
 def _insert(point_id: int, cells: Sequence[Cell]) -> None:
     """Write slots, each database in its quickest way: a new station's offer is thousands of them."""
     connection = db.session.connection()
-    # A slot begins where another ends, and on several posts at once: few moments, each turned into seconds once.
-    moments = {start for start, _, _ in cells}.union(end for _, _, end in cells)
-    seconds = {moment: int(moment.timestamp()) for moment in moments}
-    rows = [(point_id, seconds[start], post_id, seconds[end]) for start, post_id, end in cells]
+    # Seconds of a moment cost more than all else here: posts that begin together share them, and an end is a length away.
+    rows, begin, seconds = [], None, 0
+    for start, post_id, end in cells:
+        if start is not begin:
+            begin, seconds = start, int(start.timestamp())
+        rows.append((point_id, seconds, post_id, seconds + (end - start).seconds))
     if connection.dialect.name == "postgresql":
         columns = dict(zip(("points", "starts", "posts", "ends"), map(list, zip(*rows, strict=True)), strict=True))
         connection.execute(INSERT_ARRAYS, columns)
