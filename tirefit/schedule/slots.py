@@ -302,7 +302,8 @@ def horizon(point: ServicePoint, days: int | None = None) -> Days:
 def _insert(point_id: int, cells: Sequence[Cell]) -> None:
     """Write slots, each database in its quickest way: a new station's offer is thousands of them."""
     connection = db.session.connection()
-    # Seconds of a moment cost more than all else here: posts that begin together share them, and an end is a length away.
+    # Turning moments into seconds costs more than all else here: cells that begin together are turned once, and an
+    # end is a length away.
     rows, begin, seconds = [], None, 0
     for start, post_id, end in cells:
         if start is not begin:
