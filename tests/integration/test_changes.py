@@ -12,6 +12,7 @@ from tirefit.errors import PostHasBookings, RunOutdated, ScheduleChanged, Window
 from tirefit.models import Booking, Reservation, ScheduleRun, ScheduleSlot, ScheduleTemplate, ServicePost
 from tirefit.schedule import changes, rolling, slots
 from tirefit.schedule.availability import Needs, available_at_time
+from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.changes import Abilities
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.schedule.windows import day_span
@@ -133,6 +134,24 @@ def test_nights_bind_days_together_and_no_slot_ever_overlaps_another(station):
     cancel_booking(made.id, actor="user")
     of_post = [(start, end) for id, start, end in whole_offer(station) if id == post.id]
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(of_post))
+    again = slots.regenerate_post_schedule(post.id)
+    assert (again.added, again.removed) == ((), ())
+
+
+def test_time_freed_after_midnight_cuts_the_evening_before_it_again(station):
+    """What begins the gap and what ends it lie on two days: with the second gone, the grid of the evening is better."""
+    template, post = ordinary_week(station), station.posts[1]
+    changes.save_template(station.id, week((1200, 1800)), name=template.name, template_id=template.id)  # 20:00–06:00
+    block_time(station.id, post.id, kyiv("2026-11-03 20:00"), kyiv("2026-11-03 20:10"))
+    blocked = block_time(station.id, post.id, kyiv("2026-11-04 00:50"), kyiv("2026-11-04 01:10"))
+
+    def first_of_the_evening():
+        return min(start for id, start, _ in whole_offer(station) if id == post.id and start >= kyiv("2026-11-03 20:00"))
+
+    assert first_of_the_evening() == kyiv("2026-11-03 20:10")
+    unblock(*blocked.reservation_ids)
+
+    assert first_of_the_evening() == kyiv("2026-11-03 20:40")
     again = slots.regenerate_post_schedule(post.id)
     assert (again.added, again.removed) == ((), ())
 
