@@ -146,7 +146,9 @@ def test_time_freed_after_midnight_cuts_the_evening_before_it_again(station):
     blocked = block_time(station.id, post.id, kyiv("2026-11-04 00:50"), kyiv("2026-11-04 01:10"))
 
     def first_of_the_evening():
-        return min(start for id, start, _ in whole_offer(station) if id == post.id and start >= kyiv("2026-11-03 20:00"))
+        return min(
+            start for id, start, _ in whole_offer(station) if id == post.id and start >= kyiv("2026-11-03 20:00")
+        )
 
     assert first_of_the_evening() == kyiv("2026-11-03 20:10")
     unblock(*blocked.reservation_ids)

@@ -4,8 +4,7 @@ No page depends on the nightly job: what it has not written yet is computed from
 whoever takes such a time writes the days first (`catch_up`).
 """
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
@@ -38,52 +37,47 @@ def generate_rolling_schedule(
         return 0
     run_id, added = None, 0
     for start in range(0, len(behind), STATIONS_AT_ONCE):
-        batch = behind[start : start + STATIONS_AT_ONCE]
+        batch = dict(behind[start : start + STATIONS_AT_ONCE])
         run_id, more = _extend_offers(batch, run_id, len(behind), days, again)
         added += more
         tell(start + len(batch), len(behind), added)
     return added
 
 
-def _stations_behind(point_id: int | None, days: int | None, again: bool) -> list[int]:
-    """Active stations whose offer does not reach their horizon, or with a length of slots whose day has come."""
+def _stations_behind(point_id: int | None, days: int | None, again: bool) -> list[tuple[int, bool]]:
+    """Active stations whose offer does not reach their horizon, or with a length of slots whose day has come; and
+    whether it is that.
+    """
     stations = ACTIVE_STATIONS if point_id is None else ACTIVE_STATIONS.where(ServicePoint.id == point_id)
-    now = clock.now()
-    begin = dict(db.session.execute(LENGTHS_TO_COME).all())
-    return [
-        id
-        for id, zone, horizon_days, until in db.session.execute(stations)
-        if again
-        or until is None
-        or until < local_day(zone, now) + (days or horizon_days) * A_DAY
-        or (begin.get(id) or date.max) <= local_day(zone, now)
-    ]
+    now, behind = clock.now(), []
+    for id, zone, horizon_days, until, next_from in db.session.execute(stations):
+        today = local_day(zone, now)
+        begins = next_from is not None and next_from <= today
+        if begins or again or until is None or until < today + (days or horizon_days) * A_DAY:
+            behind.append((id, begins))
+    return behind
 
 
 ACTIVE_STATIONS = (
     select(ServicePoint.id, ServicePoint.time_zone, ServicePoint.horizon_days, ServicePoint.slots_until)
+    .add_columns(func.min(ServicePost.next_from))  # where one is to come
+    .outerjoin(ServicePost, (ServicePost.service_point_id == ServicePoint.id) & ServicePost.next_from.is_not(None))
     .where(ServicePoint.active)
+    .group_by(ServicePoint.id)
     .order_by(ServicePoint.id)
-)
-
-
-LENGTHS_TO_COME = (
-    select(ServicePost.service_point_id, func.min(ServicePost.next_from))
-    .where(ServicePost.next_from.is_not(None))
-    .group_by(ServicePost.service_point_id)
 )
 
 
 @command
 def _extend_offers(
-    point_ids: Sequence[int], run_id: int | None, total: int, days: int | None, again: bool
+    stations: Mapping[int, bool], run_id: int | None, total: int, days: int | None, again: bool
 ) -> tuple[int, int]:
     """Bring these stations' offers up to their horizons, and the run's row with them; → its id, slots added."""
     with db.session.no_autoflush:  # all watermarks are written together, at the end
-        points = db.session.scalars(LOCKED_STATIONS, {"ids": point_ids}).all()
-        _begin_lengths(points)
+        points = db.session.scalars(LOCKED_STATIONS, {"ids": list(stations)}).all()
+        _begin_lengths([point for point in points if stations[point.id]])
         added = sum(_extend_offer(point, days, again) for point in points)
-    now, done = clock.now(), len(point_ids)
+    now, done = clock.now(), len(stations)
     if run_id is None:
         finished_at = now if done == total else None
         begun = {"total": total, "done": done, "added": added, "created_at": now, "finished_at": finished_at}
@@ -115,6 +109,8 @@ GO_ON = (
 
 def _begin_lengths(points: Sequence[ServicePoint]) -> None:
     """A slot length whose day has come is the post's own. The offer was cut so already: nothing moves."""
+    if not points:
+        return
     zones = {point.id: point.time_zone for point in points}
     for post in db.session.scalars(POSTS_TO_CHANGE, {"ids": list(zones)}).all():
         today = local_day(zones[post.service_point_id], clock.now())
