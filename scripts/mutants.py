@@ -222,12 +222,14 @@ MUTANTS = [
         SLOTS,
         "first = local_day(point.time_zone, span[0]) - A_DAY",
         "first = local_day(point.time_zone, span[0])",
+        "the others",
     ),
     Mutant(
         "a slot across midnight reaches into one of the day before",
         SLOTS,
         "first = max(bisect_left(cells, (ended,)), bisect_right",
         "first = max(0, bisect_right",
+        "the others",
     ),
     Mutant(
         "the night before the evening before is forgotten",

@@ -158,6 +158,20 @@ def test_time_freed_after_midnight_cuts_the_evening_before_it_again(station):
     assert (again.added, again.removed) == ((), ())
 
 
+def test_a_new_length_leaves_last_night_as_it_was_offered(station, at):
+    """A slot of fifty minutes from 23:20 on would reach into one of forty that ended with the day before."""
+    template, post = ordinary_week(station), station.posts[1]
+    changes.save_template(station.id, week((1200, 1800)), name=template.name, template_id=template.id)  # 20:00–06:00
+    at("2026-11-03 12:00")
+
+    update(post, slot_duration=50)
+
+    of_post = [(start, end) for id, start, end in whole_offer(station) if id == post.id]
+    assert (kyiv("2026-11-02 23:20"), kyiv("2026-11-03 00:00")) in of_post
+    assert (kyiv("2026-11-03 00:10"), kyiv("2026-11-03 01:00")) in of_post
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(of_post))
+
+
 def test_a_station_that_never_closes_is_booked_across_midnight_and_stays_as_it_was(station):
     template = ordinary_week(station)
     changes.save_template(station.id, week((0, 1440)), name=template.name, template_id=template.id)
