@@ -53,6 +53,18 @@ def test_a_link_leads_to_a_clean_address_and_leaves_a_key(client, station, token
     assert '<meta name="robots" content="noindex">' in page.text
 
 
+def test_a_station_that_does_not_say_where_it_is_is_not_shown_on_a_map(client, anna, token):
+    assert "Построить маршрут" in client.get(anna).text
+    nowhere = factories.station("letnyaya-7", "Летняя, 7", city="", address="")
+    other = new_token()
+    factories.booking(nowhere, f"{TOMORROW} 10:00", token=other)
+
+    page = client.get(f"/b/{other}", follow_redirects=True)
+
+    assert "Летняя, 7" in page.text and "Построить маршрут" not in page.text
+    assert "открыто до 18:00" in page.text
+
+
 def test_over_https_the_key_is_for_this_host_alone(tmp_path, new_database):
     app = create_app(
         TESTING=True,
