@@ -25,7 +25,7 @@
     const input = event.target;
     if (!input.matches?.("[data-matrix] td .input")) return;
     const atStart = input.selectionEnd === 0, atEnd = input.selectionStart === input.value.length;
-    const whole = input.selectionStart === 0 && atEnd;
+    const whole = input.selectionStart === 0 && input.selectionEnd === input.value.length;
     if (event.key === "ArrowDown" || event.key === "Enter") {
       if (event.key === "Enter" && !below(input, 1)) return;
       go(event, below(input, 1));

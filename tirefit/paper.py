@@ -4,6 +4,8 @@ Written every hour beside the data, with everything it needs inside: any browser
 """
 
 import json
+import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,6 +68,7 @@ def phones(slug: str | None) -> list[tuple[str, str]]:
 
 
 def _replace(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.tmp")
+    # A name of its own: two processes may save the same day at once.
+    draft = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     draft.write_text(text, encoding="utf-8")
     draft.replace(file)

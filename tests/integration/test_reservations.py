@@ -12,6 +12,7 @@ from tirefit.errors import HoldExpired, LimitReached, ServicesDoNotFit, SlotTake
 from tirefit.models import Booking, Reservation
 from tirefit.schedule import changes
 from tirefit.schedule.availability import available_at_time
+from tirefit.schedule.blocks import block_time
 from tirefit.schedule.reservations import (
     MOST_EXTENSIONS,
     cleanup_expired_reservations,
@@ -86,6 +87,18 @@ def test_an_expired_hold_of_another_length_gives_way_whole(station, at):
 
     assert hold(station, "10:30", post_number=1).starts_at == kyiv("10:30")
     assert reserved() == 1
+
+
+def test_closing_time_does_not_go_round_a_hold_that_is_over(station, at):
+    """Else what it had been would stay open in the middle of closed time, once it is tidied away."""
+    hold(station, "10:30", post_number=1)
+    at("09:20")
+
+    closed = block_time(station.id, station.posts[0].id, kyiv("10:00"), kyiv("12:00"))
+
+    assert (len(closed.reservation_ids), closed.in_the_way) == (1, ())
+    with pytest.raises(SlotTaken):
+        hold(station, "10:30", post_number=1)
 
 
 def test_tidying_removes_only_what_is_long_over(station, at):
