@@ -191,8 +191,9 @@ def _raise_prices(station):
     db.session.execute(factories.ServicePrice.__table__.update().values(amount=999900))
 
 
-def test_other_services_and_another_car_are_agreed_anew(station):
-    made = booking(station, "10:00", post_number=1)
+@pytest.mark.parametrize("post_number", [1, 3])  # equal ones, of which the first would be chosen for a new booking
+def test_other_services_and_another_car_are_agreed_anew(station, post_number):
+    made = booking(station, "10:00", post_number=post_number)
     ids = [service("Сезонная переобувка").id, service("Балансировка").id]
 
     reschedule_booking(made.id, actor=CUSTOMER, service_ids=ids, car_type_id=car_type("suv").id)
@@ -200,7 +201,7 @@ def test_other_services_and_another_car_are_agreed_anew(station):
     found, _ = now_of(made)
     assert (found.total_duration, found.total_price) == (105, 285000)
     assert [(line.minutes, line.price) for line in found.lines] == [(60, 180000), (45, 105000)]
-    assert (found.starts_at, found.post.post_number) == (kyiv("10:00"), 1)  # it stays where it was, only longer
+    assert (found.starts_at, found.post.post_number) == (kyiv("10:00"), post_number)  # it stays where it was, only longer
     assert found.ends_at == kyiv("12:00")
 
 

@@ -176,6 +176,7 @@ def test_after_days_of_absence_the_rolling_schedule_catches_up(station, at):
 
     assert len(offer(station.posts[0], "2026-12-21")) == 18
     assert len(offer(station.posts[0], "2026-12-30")) == 18
+    assert offer(station.posts[0], "2026-12-18") == []  # nobody opens what is over
 
 
 def test_a_new_post_is_offered_at_once_and_its_number_is_its_own(station):
