@@ -113,6 +113,22 @@ def test_time_of_an_older_length_is_offered_at_the_new_one_when_it_becomes_free(
     ]
 
 
+def test_a_booking_from_before_a_change_of_lengths_can_be_cancelled_and_restored(station):
+    """Half past ten is no beginning of a slot any more: it is the station's own promise that brings it back."""
+    from tirefit.booking.steps import cancel_booking, restore_booking
+
+    post = station.posts[0]
+    made = booking(station, "2026-11-03 10:30", services=["Балансировка"], post_number=1)
+    change(post, slot_duration=60)
+    cancel_booking(made.id, actor="user")
+    assert (kyiv("2026-11-03 10:00"), kyiv("2026-11-03 11:00")) in offer(post)
+
+    restored = restore_booking(made.id, actor="user")
+
+    assert (restored.status, restored.starts_at) == ("confirmed", kyiv("2026-11-03 10:30"))
+    assert slots.regenerate_post_schedule(post.id).added == ()
+
+
 def test_time_that_becomes_free_beside_work_off_the_grid_is_cut_for_the_most_slots(app):
     """Round a booking of 11:00 both cuts after 9:45 hold as many; without it the one from 9:45 on holds one more."""
     from tirefit.booking.steps import cancel_booking
