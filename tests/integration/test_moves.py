@@ -201,7 +201,7 @@ def test_other_services_and_another_car_are_agreed_anew(station, post_number):
     found, _ = now_of(made)
     assert (found.total_duration, found.total_price) == (105, 285000)
     assert [(line.minutes, line.price) for line in found.lines] == [(60, 180000), (45, 105000)]
-    assert (found.starts_at, found.post.post_number) == (kyiv("10:00"), post_number)  # it stays where it was, only longer
+    assert (found.starts_at, found.post.post_number) == (kyiv("10:00"), post_number)  # where it was
     assert found.ends_at == kyiv("12:00")
 
 
