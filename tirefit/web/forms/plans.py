@@ -50,9 +50,11 @@ class ExceptionForm(FlaskForm):
         self.first_day = self.last_day = found
 
     def validate_last(self, field: Field) -> None:
-        found = day_of(field.data or "") if field.data else getattr(self, "first_day", None)
-        first = getattr(self, "first_day", found)
-        if found is None or first is None or not 0 <= (found - first).days < LONGEST_RANGE:
+        first: date | None = getattr(self, "first_day", None)
+        found = day_of(field.data) if field.data else first
+        if first is None:
+            return  # what is wrong with the first day is said there
+        if found is None or not 0 <= (found - first).days < LONGEST_RANGE:
             raise ValidationError(_l("Последний день — не раньше первого и не позже чем через год"))
         self.last_day = found
 
