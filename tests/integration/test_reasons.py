@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import factories
 from tests.factories import booking, car_type, kyiv
 from tirefit.errors import PostCannotTakeIt, TooManyAttempts
 from tirefit.schedule import changes
@@ -81,6 +82,13 @@ def test_a_post_that_is_switched_off_and_a_station_that_is_closed_online_say_so(
     assert reasons(station, "09:00") == ["post_inactive", None, None]
     at(f"{DAY} 09:01")
     assert set(reasons(station, "09:00")) == {"in_the_past"}
+
+
+def test_a_station_closed_online_has_no_soonest_time_on_any_post(app):
+    station = factories.station(active=False)
+    day = kyiv(f"{DAY} 09:00").date()
+
+    assert {post.next_available_at for post in by_posts(station, day, 30)} == {None}
 
 
 def test_a_reason_is_given_exactly_where_nothing_is_offered(station):

@@ -294,13 +294,11 @@ def orders(count: int, dice: random.Random) -> list[Order]:
 
 
 class Crowd:
-    """Customers who come at an even pace, as many at once as there are threads, and insist until they are answered.
-    Whoever has not got through to the page when the time is over stays at home.
-    """
+    """Customers who come at an even pace, however many are still waiting, and insist until they are answered."""
 
-    def __init__(self, port: int, wanted: Sequence[Order], seconds: float, at_once: int = 12) -> None:
+    def __init__(self, port: int, wanted: Sequence[Order], seconds: float) -> None:
         self.port, self.wanted, self.seconds = port, wanted, seconds
-        self._pool = ThreadPoolExecutor(at_once)
+        self._pool = ThreadPoolExecutor(len(wanted))
         self._began = time.monotonic()
         self._gave_up = threading.Event()
         self._answers: list[Future[None]] = [self._pool.submit(self._book, order) for order in wanted]
@@ -318,9 +316,7 @@ class Crowd:
     def _book(self, order: Order) -> None:
         is_due = self._began + order.number * self.seconds / len(self.wanted)
         time.sleep(max(0.0, is_due - time.monotonic()))
-        order.sent_at = time.monotonic()
-        if order.sent_at > self._began + self.seconds:
-            return
+        order.sent_at, patience = time.monotonic(), 0.15
         while not self._gave_up.is_set() and time.monotonic() < order.sent_at + IMPATIENCE:
             try:
                 status, said = self._ask(order)
@@ -330,7 +326,8 @@ class Crowd:
                 order.booking, order.answered_at = said["number"], time.monotonic()
                 return
             assert status == 0 or status >= 500, (status, said)
-            time.sleep(0.15)
+            time.sleep(patience)
+            patience = min(1.5 * patience, 1.5)
 
     def _ask(self, order: Order) -> tuple[int, dict[str, str]]:
         headers = {
@@ -353,7 +350,9 @@ class Found:
     """What is there when all is over."""
 
     acknowledged: list[Order]
-    per_second: float
+    unanswered: int  # customers
+    per_second: float  # customers who came
+    spent: float  # seconds from the first customer to the last answer
     missing: set[str]  # acknowledged, and not in the database
     promised: int  # letters, by the bookings that there are
     rows: Counter[str]  # letters by state
@@ -370,7 +369,8 @@ class Found:
 def look(crowd: Crowd, mail: MoodyServer) -> Found:
     db.session.rollback()
     acknowledged = [order for order in crowd.wanted if order.answered_at is not None]
-    spent = max(crowd.seconds, max(order.answered_at or 0 for order in acknowledged) - acknowledged[0].sent_at)
+    came = [order.sent_at for order in crowd.wanted]
+    spent = max(order.answered_at or 0 for order in acknowledged) - min(came)
     numbers = set(db.session.scalars(select(Booking.number)))
     told = select(func.count()).select_from(Booking).join(ServicePoint, ServicePoint.id == Booking.service_point_id)
     to_stations = db.session.scalar(told.where(ServicePoint.email.is_not(None))) or 0
@@ -388,7 +388,9 @@ def look(crowd: Crowd, mail: MoodyServer) -> Found:
             delays.append(mail.first_seen[message["Message-ID"]] - sent_at[int(named[1])])
     return Found(
         acknowledged=acknowledged,
-        per_second=len(acknowledged) / spent,
+        unanswered=len(crowd.wanted) - len(acknowledged),
+        per_second=(len(came) - 1) / (max(came) - min(came)),
+        spent=spent,
         missing={order.booking for order in acknowledged} - numbers,
         promised=len(numbers) + to_stations,
         rows=rows,
