@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from tirefit import clock
 from tirefit.database import command, db
@@ -73,10 +74,10 @@ def _extend_offers(
     stations: Mapping[int, bool], run_id: int | None, total: int, days: int | None, again: bool
 ) -> tuple[int, int]:
     """Bring these stations' offers up to their horizons, and the run's row with them; → its id, slots added."""
-    with db.session.no_autoflush:  # all watermarks are written together, at the end
-        points = db.session.scalars(LOCKED_STATIONS, {"ids": list(stations)}).all()
-        _begin_lengths([point for point in points if stations[point.id]])
-        added = sum(_extend_offer(point, days, again) for point in points)
+    points = db.session.scalars(LOCKED_STATIONS, {"ids": list(stations)}).all()
+    _begin_lengths([point for point in points if stations[point.id]])
+    added = sum(_extend_offer(point, days, again) for point in points)
+    _write_watermarks(points)
     now, done = clock.now(), len(stations)
     if run_id is None:
         finished_at = now if done == total else None
@@ -132,6 +133,7 @@ def catch_up(point: ServicePoint) -> None:
     if _missing_days(point):
         db.session.refresh(point, with_for_update={"key_share": True})
         _extend_offer(point)
+        _write_watermarks([point])
 
 
 def unwritten(point_id: int, span: Span) -> list[Cell]:
@@ -152,13 +154,24 @@ def unwritten(point_id: int, span: Span) -> list[Cell]:
 
 
 def _extend_offer(point: ServicePoint, days: int | None = None, again: bool = False) -> int:
-    """Inside a command that has locked the station: write its missing days; → how many slots were added."""
+    """Inside a command that has locked the station: write its missing days; → how many slots were added.
+
+    `_write_watermarks` comes after it, once for all stations of the command.
+    """
     missing = _missing_days(point, days, again)
     if missing is None:
         return 0
     added = len(regenerate(point, None, *missing).added)
-    point.slots_until = max(missing[1], point.slots_until or missing[1])
+    set_committed_value(point, "slots_until", max(missing[1], point.slots_until or missing[1]))
     return added
+
+
+def _write_watermarks(points: Sequence[ServicePoint]) -> None:
+    db.session.execute(WATERMARK, [{"point_id": point.id, "until": point.slots_until} for point in points])
+
+
+_stations: Any = ServicePoint.__table__
+WATERMARK = update(_stations).where(_stations.c.id == bindparam("point_id")).values(slots_until=bindparam("until"))
 
 
 def _missing_days(point: ServicePoint, days: int | None = None, again: bool = False) -> Days | None:
