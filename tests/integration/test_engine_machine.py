@@ -395,6 +395,7 @@ class Machine(RuleBasedStateMachine):
         stays = number is None or self.ids[number - 1] == booked.post
         if start == booked.start and stays:
             do()
+            self.until = self.shown_until  # the days that had come were opened before it was seen to be the same
             return
         if by == CUSTOMER and booked.start * 60 < self.now:
             assert refused(do).code == "too_late_to_change"
