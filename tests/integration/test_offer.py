@@ -35,8 +35,8 @@ from tirefit.schedule.reasons import why_not
 from tirefit.schedule.reservations import new_token, release_reservation, reserve_slot_temporarily
 
 # (stations, times asked for at each)
-SIZE = {"sqlite": (16, 24), "postgresql": (6, 24)}
-TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))  # `make trials`: five times as long, and differently each time
+SIZE = {"sqlite": (10, 24), "postgresql": (4, 24)}
+TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))  # `make trials`: eight times as long, and differently each time
 
 ZONE = "Europe/Kyiv"
 WEEKS = [
@@ -69,7 +69,7 @@ def test_list_check_and_write_give_one_answer(app, database):
     examples, times = SIZE[database]
 
     @settings(
-        max_examples=examples * (5 if TRIALS else 1),
+        max_examples=examples * (8 if TRIALS else 1),
         derandomize=not TRIALS,
         phases=[Phase.generate],
         database=None,

@@ -256,19 +256,22 @@ def free(reservation_id: int) -> None:
     beside it may now hold more. A hold has never shaped the offer, and its end does not either. Already gone: nothing
     to do.
     """
-    gone = db.session.execute(
-        delete(Reservation)
-        .where(Reservation.id == reservation_id)
-        .returning(
-            Reservation.service_point_id,
-            Reservation.service_post_id,
-            Reservation.starts_at,
-            Reservation.ends_at,
-            Reservation.kind,
-        )
-    ).one_or_none()
+    gone = db.session.execute(FREE, {"reservation_id": reservation_id}).one_or_none()
     if gone is not None and gone.kind != "hold":
         slots.heal(gone.service_point_id, gone.service_post_id, (gone.starts_at, gone.ends_at))
+
+
+FREE = (
+    delete(Reservation)
+    .where(Reservation.id == bindparam("reservation_id"))
+    .returning(
+        Reservation.service_point_id,
+        Reservation.service_post_id,
+        Reservation.starts_at,
+        Reservation.ends_at,
+        Reservation.kind,
+    )
+)
 
 
 def lock_posts(ids: list[int]) -> None:
