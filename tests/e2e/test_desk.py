@@ -63,8 +63,8 @@ def test_what_was_typed_is_not_lost_by_a_wrong_tap(arrive: Arrive, olga):
     name.click()
     name.press("End")
     name.press_sequentially(" и дальше")
-    desk.page.get_by_role("link", name="Отчёты").click(no_wait_after=True)
-    desk.page.wait_for_timeout(300)
+    with desk.page.expect_event("dialog"):
+        desk.page.get_by_role("link", name="Отчёты").click(no_wait_after=True)
     assert asked == ["beforeunload"]
     expect(name).to_have_value("Зимняя, 5 и дальше")
 
