@@ -33,7 +33,7 @@ e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get wh
 	@scripts/install-chromium
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
 
-trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time do; half an hour, idle machine (TRIALS="releases faults" for some, TRIALS=all for two hours)
+trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time do, on an idle machine (TRIALS="releases faults" for some, TRIALS=all for the generated thousands too)
 	@$(PY) scripts/trials.py $(TRIALS)
 
 coverage: $(VENV)/tests ## which branches of schedule, booking and notifications no test takes; fails below 95 % of them

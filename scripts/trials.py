@@ -1,7 +1,7 @@
 """`make trials`: one proof after the other, with what each took; goes on when one fails, and ends with 1 then.
 
 Each is its own pytest run in the long form (TIREFIT_TRIALS=1), one at a time: they measure, and share the cores badly.
-Names after `make trials TRIALS=…` choose some; `all` takes those too that need an hour and a half more. Output of a
+Names after `make trials TRIALS=…` choose some; `all` takes those too that take longest. Output of a
 proof that fails is shown whole, of the others the lines of figures; all of it is kept in instance/trials/.
 """
 

@@ -125,6 +125,7 @@ def test_without_faults_letters_are_handed_over_in_seconds(stage):
     found = play(stage, SEED, CHAOS, 20, {}, moody=False)
 
     nothing_is_lost(found)
+    assert found.per_second > 19
     assert found.spent < CHAOS + IN_TIME
     assert found.delay(95) < IN_TIME
 

@@ -162,12 +162,15 @@ def _extend_offer(point: ServicePoint, days: int | None = None, again: bool = Fa
     if missing is None:
         return 0
     added = len(regenerate(point, None, *missing).added)
+    # As if it had been read so: the session shall not write it once more, station by station.
     set_committed_value(point, "slots_until", max(missing[1], point.slots_until or missing[1]))
     return added
 
 
 def _write_watermarks(points: Sequence[ServicePoint]) -> None:
-    db.session.execute(WATERMARK, [{"point_id": point.id, "until": point.slots_until} for point in points])
+    marks = [{"point_id": point.id, "until": point.slots_until} for point in points]
+    if marks:  # without any, a statement for many would be one that lacks its values
+        db.session.execute(WATERMARK, marks)
 
 
 _stations: Any = ServicePoint.__table__
