@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -65,16 +66,34 @@ class Services:
         return self.urls[name]
 
 
-def free_port() -> int:
-    """A port that no outgoing connection takes by chance between now and its use: below the ephemeral ones."""
-    for port in range(20000 + os.getpid() % 9000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+def free_port(in_a_row: int = 1) -> int:
+    """A port, or the first of several, that is this process's until it ends.
+
+    Below the ephemeral ones, so that no outgoing connection takes one by chance. A lock says whose each is: other
+    processes of the tests look for ports at the same time, and seconds pass between this and the port's first use.
+    """
+    for first in range(20000, 32000, in_a_row):
+        with contextlib.ExitStack() as tried:
+            if all(_reserve(port, tried) for port in range(first, first + in_a_row)):
+                _reserved.append(tried.pop_all())
+                return first
     raise RuntimeError("no free port between 20000 and 32000")
+
+
+def _reserve(port: int, tried: contextlib.ExitStack) -> bool:
+    folder = Path(tempfile.gettempdir(), f"tirefit-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    lock = tried.enter_context((folder / str(port)).open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+_reserved: list[contextlib.ExitStack] = []
 
 
 @contextlib.contextmanager

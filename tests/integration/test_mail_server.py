@@ -230,7 +230,7 @@ def silent_server(request):
 
 def test_a_silent_mail_server_holds_up_nothing_but_the_letter(app, booked, silent_server, use_server, monkeypatch):
     """With the seconds that are set by default in the long form: eleven at the most."""
-    patience = DEFAULTS["MAIL_TIMEOUT"] if TRIALS else 1
+    patience = DEFAULTS["MAIL_TIMEOUT"] if TRIALS else 3
     monkeypatch.setitem(app.config, "MAIL_TIMEOUT", patience)
     port, somebody_waits = silent_server
     use_server(port=port)
@@ -244,7 +244,7 @@ def test_a_silent_mail_server_holds_up_nothing_but_the_letter(app, booked, silen
     sender.start()
     somebody_waits()
     change(booked.id, notes="пишется, пока письмо ждёт")
-    written_after = time.perf_counter() - started
+    written_in_time = sender.is_alive()
     idle = 0
     if db.engine.dialect.name == "postgresql":
         waiting = "state LIKE 'idle in transaction%' AND pid <> pg_backend_pid() AND datname = current_database()"
@@ -254,7 +254,7 @@ def test_a_silent_mail_server_holds_up_nothing_but_the_letter(app, booked, silen
 
     if TRIALS:
         print(f"\nsilent, and given up after {took:.1f} s")
-    assert written_after < 0.9 * patience
+    assert written_in_time
     assert idle == 0
     assert took < patience + (1 if TRIALS else 10)  # in `make test` three others use the machine
     assert states() == ["pending", "pending"]

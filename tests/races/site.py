@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.services import free_port
 from tirefit.config import ROOT
 from tirefit.jobs import runner
 
@@ -125,7 +126,7 @@ def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIREFIT_")}
     settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "TIREFIT_INSTANCE_PATH": str(folder)}
     settings |= {"TIREFIT_HTTPS": "1", "TIREFIT_PROXY_HOPS": "1", "TIREFIT_BASE_URL": "https://book.example.com"}
-    first = _four_free_ports()
+    first = free_port(in_a_row=4)  # two units, https and http
     units, front = [Unit(port, clean | settings) for port in (first, first + 1)], first + 2
     conf = write_configuration(folder, front, [unit.port for unit in units])
     subprocess.run([nginx, "-t", "-c", conf], check=True, capture_output=True)
@@ -142,16 +143,6 @@ def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
         proxy.wait(10)
         for unit in units:
             unit.stop()
-
-
-def _four_free_ports() -> int:
-    """The first of four in a row: two units, https and http."""
-    for first in range(21000 + os.getpid() * 8 % 8000, 31990, 4):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
-            for port in range(first, first + 4):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
-    raise RuntimeError("no four free ports in a row")
 
 
 def write_configuration(folder: Path, port: int, units: list[int]) -> Path:
