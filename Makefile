@@ -37,7 +37,7 @@ trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time
 	@$(PY) scripts/trials.py $(TRIALS)
 
 coverage: $(VENV)/tests ## which branches of schedule, booking and notifications no test takes; fails below 95 % of them
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -q --cov=tirefit.schedule --cov=tirefit.booking --cov=tirefit.notifications \
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -q --cov=tirefit/schedule --cov=tirefit/booking --cov=tirefit/notifications \
 		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 -k "not postgresql" tests/unit tests/integration
 
 lock: $(VENV)/tests ## make requirements*.txt anew from pyproject.toml (needs uv)

@@ -218,3 +218,9 @@ def test_a_command_that_fails_tells_the_screens_nothing(station):
         transition_booking(made.id, "complete")
 
     assert revision(station) == before
+
+
+def test_a_walk_in_for_a_post_that_the_station_does_not_have_is_refused(station):
+    with pytest.raises(SlotTaken):
+        walk_in(station, 9, "09:00")
+    assert db.session.scalar(select(func.count()).select_from(Booking)) == 0

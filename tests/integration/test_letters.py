@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from tests import factories
 from tests.conftest import ON_ONE_DATABASE
-from tests.factories import ANNA, booking
+from tests.factories import ANNA, booking, kyiv
 from tirefit import clock, i18n, leases
-from tirefit.booking.commands import Customer
+from tirefit.booking.commands import Customer, reschedule_booking
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.jobs import tasks
@@ -108,6 +108,21 @@ def test_every_letter_has_its_parts_in_every_language(app, locale, status):
 )
 def test_the_subject_begins_with_the_fact(booked, locale, kind, subject):
     assert compose(kind, booked, locale).subject == subject
+
+
+@pytest.mark.parametrize("starts_at", ["2026-11-04 12:00", "2026-11-03 10:30"])
+def test_a_visit_that_was_moved_says_when_it_was_to_be(booked, starts_at):
+    """And one that is where it was, whatever else has changed about it, does not."""
+    reschedule_booking(booked.id, actor="user", starts_at=kyiv("2026-11-04 12:00"))
+    reschedule_booking(booked.id, actor="user", starts_at=kyiv(starts_at))
+    change(booked.id, notes="камера в правом переднем")
+
+    letter = compose("booking_rescheduled", db.session.get_one(Booking, booked.id))
+
+    text = letter.body
+    was = "вт, 3 ноября, 10:30" if starts_at.startswith("2026-11-04") else "ср, 4 ноября, 12:00"
+    assert f"Было: {was}" in " ".join(text.split())
+    assert "Запись перенесена" in text
 
 
 def test_times_are_those_of_the_stations_clock(app):

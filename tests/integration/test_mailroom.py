@@ -19,8 +19,8 @@ from tirefit import i18n, jobs
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import db
 from tirefit.jobs import queues, tasks
-from tirefit.models import BookingEvent, Notification
-from tirefit.notifications import samples
+from tirefit.models import AuditEntry, BookingEvent, Notification
+from tirefit.notifications import samples, summaries
 from tirefit.notifications.kinds import EVERY_KIND
 from tirefit.web import letter_words
 
@@ -77,6 +77,23 @@ def test_a_letter_that_failed_is_sent_once_more_and_only_once(manager, failed, s
     assert states() == ["sent", "sent"]
     events = db.session.scalars(select(BookingEvent.event)).all()
     assert events.count("letter_resent") == 1
+
+
+def test_a_summary_that_failed_is_sent_once_more_and_the_trail_says_by_whom(client, station, olga, at, smtp):
+    at("18:00")
+    manager = sign_in(client, olga)
+    summaries.write_due_summaries()
+    smtp.refuse_next = ["550 5.1.1 no such user"] * 9
+    tasks.drain_letters()
+    smtp.forget()
+    letter = db.session.scalars(select(Notification).where(Notification.state == "failed")).first()
+
+    manager.post(f"{LOG}/resend", data={"letter": letter.id})
+    tasks.drain_letters()
+
+    assert [message["To"] for message in smtp.messages] == [letter.recipient]
+    (entry,) = db.session.scalars(select(AuditEntry).where(AuditEntry.event == "letter_resent"))
+    assert (entry.user_id, entry.label) == (olga.id, letter.topic)
 
 
 def test_all_that_failed_are_sent_once_more_but_not_what_is_no_longer_true(manager, station, failed, smtp):

@@ -17,6 +17,7 @@ from tirefit.booking.steps import (
     confirm_coming,
     report_late,
     restore_booking,
+    tell_delay,
     transition_booking,
     undo_transition,
 )
@@ -391,6 +392,42 @@ def test_late_is_said_and_corrected(station):
     assert events(made) == ["created", "late", "late"]
     with pytest.raises(LateMinutesOutOfRange):
         report_late(made.id, 45)
+
+
+def test_who_is_late_for_a_visit_that_is_over_is_told_so(station, at):
+    made = booking(station, "10:00")
+    at(made.ends_at)
+
+    for step in (lambda: report_late(made.id, 10), lambda: confirm_coming(made.id)):
+        with pytest.raises(InThePast):
+            step()
+    assert events(made) == ["created"]
+
+
+def test_who_has_come_is_not_told_to_come_later(station):
+    made = booking(station, "10:00")
+    transition_booking(made.id, "arrive")
+
+    with pytest.raises(WrongTransition):
+        tell_delay(made.id, 20)
+    assert "booking_delayed" not in kinds(made)
+
+
+def test_a_move_to_where_the_booking_is_changes_and_tells_nothing(station):
+    made = booking(station, "10:00")
+
+    reschedule_booking(made.id, actor=USER, starts_at=kyiv("10:00"))
+
+    assert (now_of(made)[0].version, events(made)) == (made.version, ["created"])
+    assert "booking_rescheduled" not in kinds(made)
+
+
+def test_a_post_that_the_station_does_not_have_takes_no_booking(station):
+    made = booking(station, "10:00")
+
+    with pytest.raises(SlotNotOffered):
+        reschedule_booking(made.id, actor=USER, starts_at=kyiv("14:00"), post_number=9)
+    assert now_of(made)[0].starts_at == kyiv("10:00")
 
 
 def test_two_screens_do_not_overwrite_each_other(station, ivan, olga):

@@ -448,6 +448,19 @@ def test_admins_are_told_once_a_day_that_letters_do_not_leave(station, admin, at
     assert tasks.look_after_ourselves() == []
 
 
+def test_nobody_is_alarmed_while_letters_leave_however_many_wait(station, admin, at):
+    for hour in (10, 12):
+        booking(station, f"2026-11-05 {hour}:30")
+    at("09:29")
+    letter = outbox.claim()
+    outbox.mark_sent(letter.id, letter.lease)
+    at("09:31")
+
+    assert alerts.write_alerts() == []
+    at("10:00")
+    assert alerts.write_alerts() == ["letters"]
+
+
 def test_admins_are_told_when_days_are_not_opened(station, admin, at):
     change(station, slots_until=db.session.get_one(ServicePoint, station.id).slots_until - timedelta(days=2))
 

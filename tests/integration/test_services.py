@@ -11,8 +11,8 @@ from tirefit.booking import catalogue, service_list
 from tirefit.booking.catalogue import Cell, load_matrix, save_cells
 from tirefit.booking.durations import calculate_booking_duration, offered_services
 from tirefit.database import db
-from tirefit.errors import ServicesChanged
-from tirefit.models import Booking, CarType, Service, ServicePoint
+from tirefit.errors import ServicesChanged, UnknownService
+from tirefit.models import AuditEntry, Booking, CarType, Service, ServicePoint
 from tirefit.schedule import changes
 
 TABLE = "/manage/zimnyaya-5/services"
@@ -182,6 +182,51 @@ def test_the_starter_set_is_for_a_station_that_has_nothing(manager, station, id)
 def test_nobody_changes_what_the_page_did_not_show(station, id):
     with pytest.raises(ServicesChanged):
         save_cells(station.id, {id: (Cell(1, 1), Cell(30, 1))})
+
+
+def test_nobody_sets_minutes_of_a_service_that_the_station_does_not_have(station, id):
+    before = checksum()
+
+    with pytest.raises(UnknownService):
+        save_cells(station.id, {(999, id[1]): (None, Cell(30, 100))})
+    assert checksum() == before
+
+
+def test_a_service_given_up_twice_is_given_up_once(station, id):
+    for _ in range(2):
+        catalogue.drop_service(station.id, id[0])
+
+    dropped = select(AuditEntry).where(AuditEntry.event == "service_dropped")
+    assert len(db.session.scalars(dropped).all()) == 1
+    assert id[0] not in [each.service.id for each in offered_services(fresh(station))]
+
+
+def test_a_service_in_a_group_that_exists_joins_it_in_whatever_language_it_is_named(station):
+    known = service_list.grouped(station)[0][0].category
+    groups = len(catalogue.categories())
+
+    made = catalogue.add_service(station.id, {"ru": "Правка дисков"}, known.names["en"].upper())
+
+    assert (made.category_id, len(catalogue.categories())) == (known.id, groups)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda point: service_list.rename_group(point, 999, {"ru": "Колёса"}, mine=None),
+        lambda point: service_list.move_group(point, 999, up=True),
+        lambda point: service_list.move_service(point, 999, up=True),
+        lambda point: calculate_booking_duration([], car_type().id, db.session.get_one(ServicePoint, point)),
+        lambda point: calculate_booking_duration([999], car_type().id, db.session.get_one(ServicePoint, point)),
+    ],
+    ids=["group renamed", "group moved", "service moved", "nothing asked for", "service asked for"],
+)
+def test_what_the_station_does_not_do_is_named(station, step):
+    before = checksum()
+
+    with pytest.raises(UnknownService):
+        step(station.id)
+    assert checksum() == before
 
 
 def test_a_service_is_renamed_regrouped_and_put_elsewhere(manager, station):
