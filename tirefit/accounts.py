@@ -20,7 +20,7 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
-from tirefit import audit, clock
+from tirefit import audit, clock, passwords
 from tirefit.database import command, db, on_commit
 from tirefit.errors import (
     Busy,
@@ -50,7 +50,6 @@ WAITS = timedelta(minutes=10)  # a right password for its second step
 MOST_ATTEMPTS = 10
 ATTEMPTS_LAST = timedelta(minutes=5)
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
 GENERATED = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is read as something else
 
 RANKS = {"staff": 1, "manager": 2, "admin": 3}
@@ -115,7 +114,8 @@ def add_user(
 ) -> str:
     """Give a person an account, with a role at these stations (an admin: everywhere); → the password, told only now.
 
-    Without `password` one is made. Raises EmailInvalid, EmailTaken, UnknownStation, PasswordUnfit.
+    Without `password` one is made. Raises EmailInvalid, EmailTaken, UnknownStation, PasswordUnfit,
+    PasswordGuessable.
     """
     return write_user(email, role, _places(role, stations), name=name, password=password, locale=locale)
 
@@ -135,7 +135,7 @@ def write_user(
     `by_id` is who lets them in, for the journal.
     """
     email, password = fold_email(email), _fold(password) or new_password()
-    password_hash = hashed(password)
+    password_hash = hashed(password, email, name)
     if not _is_text(email) or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise EmailInvalid(email=email)
     if db.session.scalar(select(User.id).where(User.email == email)) is not None:
@@ -156,11 +156,15 @@ def write_user(
     return password
 
 
-def hashed(password: str) -> str:
-    """What is kept of a new password. Raises PasswordUnfit."""
+def hashed(password: str, *about: str) -> str:
+    """What is kept of a new password; `about` is what is known of its owner.
+
+    Raises PasswordUnfit, PasswordGuessable.
+    """
     password = _fold(password)
-    if len(password) < SHORTEST_PASSWORD or not _is_password(password):
-        raise PasswordUnfit(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+    if not _is_text(password):
+        raise PasswordUnfit(shortest=passwords.SHORTEST, longest=passwords.LONGEST)
+    passwords.require_fit(password, *about)
     return _hasher.hash(password)
 
 
@@ -289,7 +293,7 @@ def _matches(password_hash: str, password: str) -> bool:
 
 
 def _is_password(password: str) -> bool:
-    return 0 < len(password) <= LONGEST_PASSWORD and _is_text(password)
+    return 0 < len(password) <= passwords.LONGEST and _is_text(password)
 
 
 def _is_text(text: str) -> bool:

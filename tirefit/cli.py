@@ -15,7 +15,16 @@ from sqlalchemy import inspect, select
 from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, second_step, tokens
 from tirefit.booking import privacy
 from tirefit.database import db, schema_state
-from tirefit.errors import Busy, EmailInvalid, EmailTaken, PasswordUnfit, StillNeeded, UnknownPerson, UnknownStation
+from tirefit.errors import (
+    Busy,
+    EmailInvalid,
+    EmailTaken,
+    PasswordGuessable,
+    PasswordUnfit,
+    StillNeeded,
+    UnknownPerson,
+    UnknownStation,
+)
 from tirefit.importing import report, writing
 from tirefit.importing.plan import make_plan
 from tirefit.importing.source import SourceUnreadable, open_source
@@ -117,6 +126,8 @@ def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_pa
         raise click.ClickException(
             "A password has {shortest} to {longest} characters.".format(**problem.facts)
         ) from None
+    except PasswordGuessable:
+        raise click.ClickException("That password is easily guessed: take several unrelated words.") from None
     except UnknownStation as problem:
         unknown = ", ".join(problem.facts["slugs"]) or "none was named; use --station SLUG"
         raise click.ClickException(f"No such station: {unknown}.") from None

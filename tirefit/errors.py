@@ -259,6 +259,13 @@ class PasswordUnfit(Problem):
     status = 422
 
 
+class PasswordGuessable(Problem):
+    """Whoever guesses passwords tries it among the first."""
+
+    code = "password_guessable"
+    status = 422
+
+
 class LastAdmin(Problem):
     """Somebody must be left who may do everything: the last admin stays one."""
 

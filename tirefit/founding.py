@@ -64,7 +64,8 @@ def require_code(code: str, secret_key: str, network: str) -> None:
 
 @command
 def found(place: Place, email: str, password: str, locale: str) -> ServicePoint:
-    """The first admin and the first station. Raises AlreadyFounded, EmailInvalid, PasswordUnfit."""
+    """The first admin and the first station. Raises AlreadyFounded, EmailInvalid, PasswordUnfit,
+    PasswordGuessable."""
     one_at_a_time("founding")
     if not is_empty():
         raise AlreadyFounded()

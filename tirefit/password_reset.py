@@ -42,12 +42,12 @@ def owner_of(token: str) -> User:
 def choose(token: str, password: str) -> None:
     """Give the owner of the link a new password. Every browser of theirs is signed out, and no link opens any more.
 
-    Raises ResetGone, PasswordUnfit.
+    Raises ResetGone, PasswordUnfit, PasswordGuessable.
     """
     one_at_a_time(f"password {owner_of(token).id}")
     db.session.expire_all()
     user = owner_of(token)
-    user.password_hash = accounts.hashed(password)
+    user.password_hash = accounts.hashed(password, user.email, user.name)
     db.session.execute(delete(PersonLink).where(PersonLink.user_id == user.id))
     db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
     db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.user_id == user.id))

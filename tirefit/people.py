@@ -122,7 +122,7 @@ def invitations_to(point: ServicePoint) -> list[Invitation]:
 def accept(token: str, name: str, password: str, locale: str) -> str:
     """Become one of the people by a link; → the e-mail to sign in with.
 
-    Raises InvitationGone, EmailTaken, PasswordUnfit.
+    Raises InvitationGone, EmailTaken, PasswordUnfit, PasswordGuessable.
     """
     one_at_a_time(f"invitation {invitation_of(token).id}")  # its two links are one invitation
     invitation = invitation_of(token)
@@ -205,12 +205,12 @@ def set_active(user_id: int, active: bool, *, by: int) -> None:
 def change_password(user_id: int, old: str, new: str, keep: str) -> None:
     """A new password for oneself; every other browser is signed out (`keep` is the token of this one).
 
-    Raises WrongCredentials, PasswordUnfit.
+    Raises WrongCredentials, PasswordUnfit, PasswordGuessable.
     """
     user = db.session.get_one(User, user_id, populate_existing=True)
     if not accounts.is_password_of(user, old):
         raise WrongCredentials()
-    user.password_hash = accounts.hashed(new)
+    user.password_hash = accounts.hashed(new, user.email, user.name)
     others = UserSession.token_hash != accounts.hash_of(keep)
     db.session.execute(delete(UserSession).where(UserSession.user_id == user_id, others))
     db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.user_id == user_id))

@@ -11,7 +11,15 @@ from tests import factories
 from tests.factories import MONDAY, PASSWORD, sign_in
 from tirefit import accounts, create_app
 from tirefit.database import command, db
-from tirefit.errors import EmailInvalid, EmailTaken, PasswordUnfit, TooManyAttempts, UnknownStation, WrongCredentials
+from tirefit.errors import (
+    EmailInvalid,
+    EmailTaken,
+    PasswordGuessable,
+    PasswordUnfit,
+    TooManyAttempts,
+    UnknownStation,
+    WrongCredentials,
+)
 from tirefit.models import LoginAttempt, User, UserRole, UserSession
 from tirefit.web.account import local_path
 
@@ -338,6 +346,33 @@ def test_an_account_that_cannot_be_is_refused(olga, email, role, slugs, password
     assert db.session.scalar(select(func.count()).select_from(User)) == 1
 
 
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password1234",
+        "qwertyuiop12",
+        "йцукенгшщзхъ",  # the same row of keys
+        "123456789012",
+        "aaaaaaaaaaaa",
+        "шиномонтаж123",
+        "petro@example.com",
+        "petropetro12",
+    ],
+)
+def test_what_is_guessed_first_is_no_password(station, password):
+    with pytest.raises(PasswordGuessable):
+        accounts.add_user("petro@example.com", "staff", [station.slug], password=password)
+
+
+@pytest.mark.parametrize(
+    "password", ["a quite long password", "зимняя резина", "xkt9fqm2hbd7", "п" * 12 + " — " + "ж9" * 120]
+)
+def test_a_password_needs_no_digits_nor_signs_and_may_be_long(station, password):
+    accounts.add_user("petro@example.com", "staff", [station.slug], password=password)
+
+    assert accounts.sign_in("petro@example.com", password, "203.0.113.1")
+
+
 def test_the_command_line_makes_an_account_and_says_what_it_did(app, olga):
     run = app.test_cli_runner().invoke
 
@@ -350,6 +385,9 @@ def test_the_command_line_makes_an_account_and_says_what_it_did(app, olga):
     assert asked.exit_code == 0, asked.output
     assert "twelve signs" not in asked.output
     assert db.session.scalar(select(UserRole.role).where(UserRole.service_point_id.is_(None))) == "admin"
+
+    easy = run(args=["user", "add", "b@example.com", "--role", "admin", "--ask-password"], input="password1234\n" * 2)
+    assert (easy.exit_code, "easily guessed" in easy.output) == (1, True)
 
     twice = run(args=["user", "add", "olga@example.com", "--role", "admin"])
     assert (twice.exit_code, "has an account already" in twice.output) == (1, True)

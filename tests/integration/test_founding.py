@@ -79,6 +79,7 @@ def test_once_there_are_people_it_is_over(app, client, station, olga):
         ("name", "—"),
         ("email", "oleg"),
         ("password", "short"),
+        ("password", "oleg@example.com"),
         ("phone", "12"),
         ("time_zone", "Mars/Base"),
     ],

@@ -62,6 +62,8 @@ def test_a_forgotten_password_is_chosen_anew_once_and_ends_every_session(app, cl
 
     assert "olga@example.com" in stranger.get(link).text
     assert stranger.post(link, data={"password": "коротко"}).status_code == 422
+    easy = stranger.post(link, data={"password": olga.email})
+    assert easy.status_code == 422 and "легко угадать" in easy.text
     assert stranger.post(link, data={"password": NEW_PASSWORD}).location == "/login"
     assert stranger.get("/board").location.startswith("/login")  # nobody is signed in by a link
     db.session.expire_all()

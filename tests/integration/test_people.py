@@ -35,6 +35,8 @@ def test_a_fitter_comes_by_a_link_that_works_once(app, client, station, olga):
     assert "new@example.com" in newcomer.get(link).text
     short = newcomer.post(link, data={"name": "Новый", "password": "коротко"})
     assert short.status_code == 422
+    easy = newcomer.post(link, data={"name": "Новый", "password": "new@example.com"})
+    assert easy.status_code == 422 and "легко угадать" in easy.text and 'value="Новый"' in easy.text
     answer = newcomer.post(link, data={"name": "Новый", "password": NEW_PASSWORD})
 
     assert (answer.status_code, answer.location) == (303, "/board")
@@ -120,6 +122,8 @@ def test_ones_own_password_and_sessions(app, client, olga):
     there = sign_in(app.test_client(), olga)
     wrong = here.post("/account/password", data={"old": "не тот", "new": NEW_PASSWORD})
     assert wrong.status_code == 422 and "Нынешний пароль другой" in wrong.text
+    easy = here.post("/account/password", data={"old": PASSWORD, "new": "olga@example.com"})
+    assert easy.status_code == 422 and "легко угадать" in easy.text
     assert here.post("/account/password", data={"old": PASSWORD, "new": NEW_PASSWORD}).status_code == 303
     assert here.get("/account").status_code == 200
     assert there.get("/account").status_code == 303

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from tirefit import accounts, founding, i18n, people, second_step
-from tirefit.errors import EmailTaken, InvitationGone, Problem, TooManyAttempts, WrongCredentials
+from tirefit.errors import EmailTaken, InvitationGone, PasswordGuessable, Problem, TooManyAttempts, WrongCredentials
 from tirefit.web import browsers, policy
 from tirefit.web.forms.account import AcceptForm, LoginForm, PasswordForm
 
@@ -65,6 +65,9 @@ def change_password() -> ResponseReturnValue:
     except WrongCredentials as problem:
         form.old.errors = [_("Нынешний пароль другой")]
         return _mine(form), problem.status
+    except PasswordGuessable as problem:
+        form.new.refuse_as_guessable()
+        return _mine(form), problem.status
     flash(_("Пароль изменён. Другие браузеры вышли из системы."))
     return redirect(url_for(".mine"), 303)
 
@@ -94,6 +97,9 @@ def accept(token: str) -> ResponseReturnValue:
         email = people.accept(token, form.name.data, form.password.data, i18n.language())
     except (InvitationGone, EmailTaken) as problem:
         return _gone(problem)
+    except PasswordGuessable as problem:
+        form.password.refuse_as_guessable()
+        return make_response(_invitation(token, form), problem.status)
     done = accounts.sign_in(email, form.password.data, request.remote_addr or "")
     return go_on(done, url_for("board.today"))
 

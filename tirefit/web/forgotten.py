@@ -1,11 +1,11 @@
 """A forgotten password: asking for a link, and choosing a new one by it. Nobody is signed in by a link alone."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from tirefit import accounts, password_reset
-from tirefit.errors import ResetGone, TooManyAttempts
+from tirefit.errors import PasswordGuessable, ResetGone, TooManyAttempts
 from tirefit.notifications import delivery
 from tirefit.web import policy
 from tirefit.web.forms.account import ForgottenForm, ResetForm
@@ -51,6 +51,9 @@ def choose(token: str) -> ResponseReturnValue:
         password_reset.choose(token, form.password.data)
     except ResetGone as problem:
         return _gone(problem)
+    except PasswordGuessable as problem:
+        form.password.refuse_as_guessable()
+        return make_response(_reset(token, form), problem.status)
     flash(_("Пароль изменён. Войдите с ним."))
     return redirect(url_for("account.login"), 303)
 

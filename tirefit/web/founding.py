@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from tirefit import accounts, founding, i18n
 from tirefit.booking import catalogue
-from tirefit.errors import AlreadyFounded, Problem, ServicesChanged, TooManyAttempts, WrongCode
+from tirefit.errors import AlreadyFounded, PasswordGuessable, Problem, ServicesChanged, TooManyAttempts, WrongCode
 from tirefit.models import ServicePoint
 from tirefit.schedule import changes
 from tirefit.web import account, load, pages, policy, visitor
@@ -43,6 +43,9 @@ def found() -> ResponseReturnValue:
         point = founding.found(form.place, form.email.data, form.password.data, i18n.language())
     except WrongCode as problem:
         form.code.errors = [_("Код другой: он напечатан там, где запущен TireFit")]
+        return _first(form), problem.status
+    except PasswordGuessable as problem:
+        form.password.refuse_as_guessable()
         return _first(form), problem.status
     except TooManyAttempts as problem:
         return _first(form, problem), problem.status, {"Retry-After": str(problem.facts["retry_after"])}

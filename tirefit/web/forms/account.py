@@ -7,7 +7,7 @@ from flask_wtf import FlaskForm
 from wtforms import PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import DataRequired, Length
 
-from tirefit.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from tirefit import passwords
 from tirefit.web.forms.public import or_refuse
 from tirefit.web.forms.text import EMAIL_LENGTH, email_of, fit, name_of
 
@@ -32,7 +32,7 @@ class LoginForm(ForgottenForm):
         _l("Пароль"),
         [
             DataRequired(_l("Введите пароль")),
-            Length(max=LONGEST_PASSWORD, message=_l("Пароль не бывает длиннее 256 знаков")),
+            Length(max=passwords.LONGEST, message=_l("Пароль не бывает длиннее 256 знаков")),
         ],
     )
 
@@ -41,8 +41,11 @@ class NewPassword(PasswordField):
     """A password that is to be kept from now on."""
 
     def pre_validate(self, form: FlaskForm) -> None:
-        if not SHORTEST_PASSWORD <= len(self.data or "") <= LONGEST_PASSWORD or fit(self.data or "") is None:
+        if not passwords.SHORTEST <= len(self.data or "") <= passwords.LONGEST or fit(self.data or "") is None:
             raise ValidationError(_l("Придумайте пароль от 12 до 256 знаков"))
+
+    def refuse_as_guessable(self) -> None:
+        self.errors = [_l("Такой пароль легко угадать. Возьмите несколько слов, не связанных между собой.")]
 
 
 class InviteForm(FlaskForm):
