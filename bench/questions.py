@@ -66,8 +66,16 @@ def measure(scale: Scale, rounds: int) -> dict[str, Cost]:
     }
 
 
-def in_turns(calls: list[Callable[[], object]], rounds: int, *, in_one_transaction: int = 0) -> Cost:
+def in_turns(
+    calls: list[Callable[[], object]],
+    rounds: int,
+    floors: list[Callable[[], object]] | None = None,
+    *,
+    in_one_transaction: int = 0,
+) -> Cost:
     """Each call and its floor, one after the other, so that whatever else the machine does meets both.
+
+    The floor is what the call sends, through the bare driver, where no other one is given.
 
     Each is a transaction of its own; or all are asked within one, each so many times in a row: a tenth of a millisecond
     alone would tell of the processor's caches.
@@ -87,11 +95,12 @@ def in_turns(calls: list[Callable[[], object]], rounds: int, *, in_one_transacti
             end()
         recordings.append(recording)
     turns, times = Turns(), in_one_transaction or 1
+    floors = floors or [lambda recording=recording: driver.repeat(recording) for recording in recordings]
     for _ in turns.until_calm(rounds):
-        for call, recording in zip(calls, recordings, strict=True):
+        for call, floor in zip(calls, floors, strict=True):
             turns.add(
                 ours=timed(lambda call=call: (call(), end()), times),
-                floor=timed(lambda recording=recording: driver.repeat(recording), times),
+                floor=timed(floor, times),
                 yard=timed(yardstick),
             )
     statements = max(recording.statements for recording in recordings)

@@ -18,9 +18,10 @@ from bench.crowd import Crowd
 from bench.generation import Generation
 from bench.questions import Cost
 from bench.samples import Figure
+from bench.searching import BY_ID
 
 OF_FLOOR = 4.0  # at most so many times what the bare driver takes for the same statements
-OF_SEARCHS_FLOOR = 3.0  # the same, for a search
+OF_SEARCHS_FLOOR = 3.0  # the same, for a search; for one that finds few, of reading what it found by id
 OF_ONE_STATION = 1.5  # at most so many times what the same question takes where there is one station only
 OF_EMPTY_AND_QUESTION = 2.0  # at most so many times an empty request and the domain's question is the API's answer
 MOST_STATEMENTS = 4  # of a day, and of two months
@@ -80,7 +81,9 @@ class Results:
         for (database, stations, question), cost in self.costs.items():
             where = f"{database}, {stations}: {question}"
             is_search = question.startswith("search")
-            yield Budget(f"{where}, of the floor", OF_SEARCHS_FLOOR if is_search else OF_FLOOR, cost.ratio)
+            if (database, stations, f"{question}{BY_ID}") not in self.costs:
+                limit = OF_SEARCHS_FLOOR if is_search else OF_FLOOR
+                yield Budget(f"{where}, of the floor", limit, cost.ratio)
             if is_search or question in ("day", "month (62 days)"):
                 yield Budget(where, MOST_STATEMENTS, Figure(*[cost.statements] * 3), " statements")
             alone = self.costs.get((database, 1, question))

@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import inspect, select
 
-from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, second_step, tokens
+from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, password_reset, second_step, tokens
 from tirefit.booking import privacy
 from tirefit.database import db, schema_state
 from tirefit.errors import (
@@ -111,13 +111,13 @@ def user() -> None:
     "--station", "stations", multiple=True, metavar="SLUG", help="Where; may be repeated. An admin: everywhere."
 )
 @click.option("--name", default="", help="As colleagues call them; without it, the beginning of EMAIL.")
-@click.option("--ask-password", is_flag=True, help="Ask for a password instead of making one.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password here instead of making a link.")
 @with_appcontext
 def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_password: bool) -> None:
-    """Let a person sign in at /login. The password is shown only now."""
+    """Let a person in: prints a link that works once, for an hour, where they choose their password."""
     password = click.prompt("Password", hide_input=True, confirmation_prompt=True) if ask_password else ""
     try:
-        made = accounts.add_user(email, role, stations, name=name, password=password)
+        accounts.add_user(email, role, stations, name=name, password=password)
     except EmailInvalid as problem:
         raise click.ClickException(f"{problem.facts['email']} is not an e-mail address.") from None
     except EmailTaken as problem:
@@ -131,7 +131,21 @@ def add_user(email: str, role: str, stations: tuple[str, ...], name: str, ask_pa
     except UnknownStation as problem:
         unknown = ", ".join(problem.facts["slugs"]) or "none was named; use --station SLUG"
         raise click.ClickException(f"No such station: {unknown}.") from None
-    click.echo(f"{email} can sign in at /login." if password else f"{email} can sign in at /login with {made}")
+    if ask_password:
+        click.echo(f"{email} can sign in at /login.")
+    else:
+        _tell_password_link(email)
+
+
+@user.command("password-link")
+@click.argument("email")
+@with_appcontext
+def password_link(email: str) -> None:
+    """For EMAIL who has forgotten the password and gets no letters: a link as "Forgot the password?" sends one."""
+    try:
+        _tell_password_link(email)
+    except UnknownPerson:
+        raise click.ClickException(f"Nobody signs in as {email}.") from None
 
 
 @user.command("reset-second-step")
@@ -358,6 +372,11 @@ def _save_before_migrating() -> None:
             click.echo(f"Before the migration: {backup.backup_by_itself(url, _backups(), 'before-migration')}")
         except backup.NoBackup as reason:
             raise runner.CannotStart(f"no backup before the migration: {reason}") from None
+
+
+def _tell_password_link(email: str) -> None:
+    token = password_reset.link_for(email)
+    click.echo(f"{email} chooses a password within an hour at {current_app.config['BASE_URL']}/password/{token}")
 
 
 def _show(logins: list[demo.Login]) -> None:

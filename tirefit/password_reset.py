@@ -9,10 +9,12 @@ from sqlalchemy import delete, select
 
 from tirefit import accounts, audit, clock
 from tirefit.database import command, db, one_at_a_time
-from tirefit.errors import ResetGone
+from tirefit.errors import ResetGone, UnknownPerson
 from tirefit.limits import Limit, require_few
 from tirefit.models import PersonLink, User, UserSession, WaitingSignIn
 from tirefit.notifications import outbox
+from tirefit.notifications.kinds import RESET_LASTS
+from tirefit.schedule.reservations import new_token
 
 ASKED = Limit("password reset", 10, timedelta(hours=1))  # by one network
 ONE_LETTER_IN = 600  # seconds: asked again meanwhile, it is the same letter
@@ -27,6 +29,18 @@ def ask(email: str, network: str) -> None:
         lately = int(clock.now().timestamp()) // ONE_LETTER_IN
         topic = f"password {user.id} {lately}"
         outbox.write_topic("password_reset", topic, user.email, user.locale, facts={"user_id": user.id})
+
+
+@command
+def link_for(email: str) -> str:
+    """What the letter's link would end with, for who asks in person. Raises UnknownPerson."""
+    user = db.session.scalar(select(User).where(User.email == accounts.fold_email(email), User.active))
+    if user is None:
+        raise UnknownPerson()
+    token = new_token()
+    opens_until = clock.now() + RESET_LASTS
+    db.session.add(PersonLink(token_hash=accounts.hash_of(token), user_id=user.id, expires_at=opens_until))
+    return token
 
 
 def owner_of(token: str) -> User:

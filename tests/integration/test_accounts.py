@@ -3,6 +3,7 @@
 import statistics
 import time
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import func, select, update
@@ -373,13 +374,16 @@ def test_a_password_needs_no_digits_nor_signs_and_may_be_long(station, password)
     assert accounts.sign_in("petro@example.com", password, "203.0.113.1")
 
 
-def test_the_command_line_makes_an_account_and_says_what_it_did(app, olga):
+def test_the_command_line_makes_an_account_and_says_what_it_did(app, client, olga):
     run = app.test_cli_runner().invoke
 
     made = run(args=["user", "add", "petro@example.com", "--role", "staff", "--station", "zimnyaya-5"])
     assert made.exit_code == 0, made.output
-    password = made.output.split()[-1]
-    assert accounts.sign_in("petro@example.com", password, "203.0.113.1")
+    link = urlsplit(made.output.split()[-1]).path
+    assert client.get(link).status_code == 200
+    assert client.post(link, data={"password": "зимняя резина"}).location == "/login"
+    assert accounts.sign_in("petro@example.com", "зимняя резина", "203.0.113.1")
+    assert client.get(link).status_code == 410, "once"
 
     asked = run(args=["user", "add", "a@example.com", "--role", "admin", "--ask-password"], input="twelve signs\n" * 2)
     assert asked.exit_code == 0, asked.output
@@ -388,6 +392,11 @@ def test_the_command_line_makes_an_account_and_says_what_it_did(app, olga):
 
     easy = run(args=["user", "add", "b@example.com", "--role", "admin", "--ask-password"], input="password1234\n" * 2)
     assert (easy.exit_code, "easily guessed" in easy.output) == (1, True)
+
+    lost = run(args=["user", "password-link", "olga@example.com"])
+    assert client.get(urlsplit(lost.output.split()[-1]).path).status_code == 200
+    nobody = run(args=["user", "password-link", "nobody@example.com"])
+    assert (nobody.exit_code, "Nobody signs in as nobody@example.com." in nobody.output) == (1, True)
 
     twice = run(args=["user", "add", "olga@example.com", "--role", "admin"])
     assert (twice.exit_code, "has an account already" in twice.output) == (1, True)
