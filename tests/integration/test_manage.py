@@ -337,7 +337,7 @@ def test_a_day_off_is_closed_with_its_reason_and_opened_again(station, manager, 
     assert not [start for start, _ in cells(post) if start.date() == date(2026, 11, 4)]
     assert db.session.get(Booking, made.id).status == "confirmed"
 
-    opened = manager.post(f"/manage/templates/days-off/2026-11-04/open?s={station.slug}")
+    opened = manager.post(f"/manage/{station.slug}/exceptions/2026-11-04/as-usual")
 
     assert opened.status_code == 303
     assert db.session.scalars(select(ScheduleException)).all() == []

@@ -1,5 +1,6 @@
 """The calendar of a year, and the way back from every change."""
 
+import re
 from datetime import date
 
 import pytest
@@ -73,9 +74,43 @@ def test_some_posts_at_other_hours_and_back_again(manager, station):
     assert {slot for slot in day if slot[0] not in {post.id for post in two}} < before
     assert "some" in manager.get(CALENDAR).text
     for number in ("1", "3"):
-        manager.post(f"{CALENDAR}/2026-11-04/remove", data={"post": number})
+        manager.post(f"{CALENDAR}/2026-11-04/as-usual", data={"post": number})
     assert offered() == before
     assert db.session.scalar(select(func.count()).select_from(ScheduleException)) == 0
+
+
+def test_a_day_is_as_usual_again_when_it_has_been_seen_what_that_does(manager, station):
+    """A Sunday that was opened, and booked: closing it again is shown with whom it concerns."""
+    sunday = {"first": "2026-11-08", "how": "hours", "hours": ["10:00", "14:00", "", ""]}
+    manager.post(CALENDAR, data=sent(last="", **sunday))
+    slots = sum(slot[1].date() == date(2026, 11, 8) for slot in offered())
+    made = booking(station, "2026-11-08 11:00")
+    before = checksum()
+
+    look = manager.get(f"{CALENDAR}/2026-11-08/as-usual")
+
+    assert checksum() == before
+    gone = int(re.search(r"(\d+) (?:исчезнет|исчезнут)", look.text)[1])
+    assert "0 окон добавится" in look.text and 0 < gone <= slots
+    assert "1 запись окажется вне часов работы" in look.text and "11:00, Анна" in look.text
+    assert manager.post(f"{CALENDAR}/2026-11-08/as-usual", data={"seen": seen(look)}).status_code == 303
+    assert f"убрано {gone}" in manager.get(CALENDAR).text
+    assert db.session.get_one(Booking, made.id, populate_existing=True).status == "confirmed"
+    assert not [slot for slot in offered() if slot[1].date() == date(2026, 11, 8)]
+
+
+def test_a_day_that_somebody_books_meanwhile_is_shown_again_before_it_is_as_usual(manager, station):
+    sunday = {"first": "2026-11-08", "how": "hours", "hours": ["10:00", "14:00", "", ""]}
+    manager.post(CALENDAR, data=sent(last="", **sunday))
+    look = manager.get(f"{CALENDAR}/2026-11-08/as-usual")
+    booking(station, "2026-11-08 11:00")
+    before = checksum()
+
+    refused = manager.post(f"{CALENDAR}/2026-11-08/as-usual", data={"seen": seen(look)})
+
+    assert refused.status_code == 409 and "расписание изменилось" in refused.text
+    assert checksum() == before and seen(refused) != seen(look)
+    assert manager.post(f"{CALENDAR}/2026-11-08/as-usual", data={"seen": seen(refused)}).status_code == 303
 
 
 def test_what_the_preview_did_not_say_is_not_done(manager, station):

@@ -165,13 +165,6 @@ def templates(point: ServicePoint) -> ResponseReturnValue:
     return _templates_page(point)
 
 
-@bp.post("/templates/days-off/<day:day>/open")
-@policy.manager_of(load.asked_point)
-def open_day(point: ServicePoint, day: date) -> ResponseReturnValue:
-    flash(_applied(changes.open_day(point.id, day, user_id=policy.my_id())))
-    return redirect(url_for(".templates", s=point.slug), 303)
-
-
 @bp.get("/templates/holidays")
 @policy.manager_of(load.asked_point)
 def holidays(point: ServicePoint) -> ResponseReturnValue:

@@ -11,7 +11,7 @@ from flask_babel import ngettext
 
 from tirefit import clock
 from tirefit.errors import PostHasBookings, Problem, RunOutdated, ScheduleChanged
-from tirefit.models import ScheduleException, ServicePoint
+from tirefit.models import ScheduleException, ServicePoint, ServicePost
 from tirefit.schedule import changes
 from tirefit.schedule.slots import Difference, load_weeks
 from tirefit.schedule.windows import Hours, each_day, local_day, local_windows
@@ -76,15 +76,27 @@ def save_exceptions(point: ServicePoint) -> ResponseReturnValue:
     return redirect(url_for(".exceptions", slug=point.slug, year=form.first_day.year), 303)
 
 
-@bp.post("/exceptions/<day:day>/remove")
+@bp.get("/exceptions/<day:day>/as-usual")
 @policy.manager_of(load.point_with_posts)
-def remove_exception(point: ServicePoint, day: date) -> ResponseReturnValue:
-    """The day is again as its weekday; with `post`, for that post."""
-    number = as_id(request.form.get("post", ""))
-    post_id = next((post.id for post in point.posts if post.post_number == number), None)
-    if number is not None and post_id is None:
-        abort(404)
-    done = changes.delete_exception(point.id, day, post_id=post_id, user_id=policy.my_id())
+def as_usual(point: ServicePoint, day: date) -> ResponseReturnValue:
+    """What it will do that the day is again as its weekday; with `post`, for that post."""
+    return _as_usual_page(point, day, _post_named(point, request.args.get("post", "")))
+
+
+@bp.post("/exceptions/<day:day>/as-usual")
+@policy.manager_of(load.point_with_posts)
+def make_as_usual(point: ServicePoint, day: date) -> ResponseReturnValue:
+    post = _post_named(point, request.form.get("post", ""))
+    try:
+        done = changes.delete_exception(
+            point.id,
+            day,
+            post_id=post.id if post else None,
+            user_id=policy.my_id(),
+            expected=request.form.get("seen") or None,
+        )
+    except ScheduleChanged as problem:
+        return _as_usual_page(point, day, post, look_again=True), problem.status
     flash(_what_was_done([done]))
     return redirect(url_for(".exceptions", slug=point.slug, year=day.year), 303)
 
@@ -142,6 +154,30 @@ def _exceptions_page(
         here=url_for(".exceptions", slug=point.slug, year=year),
         **context,
     )
+
+
+def _as_usual_page(point: ServicePoint, day: date, post: ServicePost | None, *, look_again: bool = False) -> str:
+    difference = changes.preview_exception(point, day, windows=None, post_id=post.id if post else None)
+    (line,) = closed_days(difference, point, [day])
+    return render_template(
+        "plans/as_usual.html",
+        point=point,
+        day=day,
+        post=post,
+        difference=difference,
+        gone=len(given_up(difference)),
+        come=len(opened(difference)),
+        bookings=line.bookings,
+        look_again=look_again,
+        here=url_for(".as_usual", slug=point.slug, day=day),
+    )
+
+
+def _post_named(point: ServicePoint, number: str) -> ServicePost | None:
+    """The post of that number; None where none is named."""
+    if not number:
+        return None
+    return next((post for post in point.posts if str(post.post_number) == number), None) or abort(404)
 
 
 def _history_page(point: ServicePoint, problem: Problem | None = None) -> str:
