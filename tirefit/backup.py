@@ -31,9 +31,14 @@ def backup(url: URL, target: Path) -> None:
     """
     if target.exists():
         raise NoBackup(f"{target} exists already; name another file.")
+    if url.get_backend_name() == "sqlite" and not _file_of(url).exists():
+        raise NoBackup(
+            f"there is no database at {_file_of(url)}: is TIREFIT_INSTANCE_PATH that of the running TireFit?"
+        )
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch(mode=0o600)  # people and their phones are in it
         if url.get_backend_name() == "sqlite":
             _copy(_file_of(url), draft)
             examine(draft)
@@ -136,4 +141,4 @@ def _run_for_postgresql(url: URL, program: str, *arguments: str) -> None:
         [found, *to_database, *arguments], env=os.environ | password, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise NoBackup(f"{program}: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
+        raise NoBackup(f"{program}: {' '.join(done.stderr.split()) or 'ended without a word'}")

@@ -34,7 +34,7 @@ from tirefit.schedule.rolling import generate_rolling_schedule
 
 
 def init_app(app: Flask) -> None:
-    running = (serve, web, worker, scheduler, generate_schedule)
+    running = (serve, web, worker, scheduler, generate_schedule, setup_code)
     for command in (*running, user, token, import_legacy, customer, demo_, backup_, restore_, doctor_, deploy_check_):
         app.cli.add_command(command)
 
@@ -97,6 +97,14 @@ def generate_schedule(station: str | None, days: int | None, again: bool) -> Non
             "the database was busy for too long. What has been written stays; run it again to go on."
         ) from None
     click.echo(f"Done: {_count(added, 'slot')} written." if added else "Every day is offered already. Nothing to do.")
+
+
+@click.command("setup-code")
+@with_appcontext
+def setup_code() -> None:
+    """Print the code that /setup asks for, while nobody has an account."""
+    if not _tell_setup_code():
+        raise click.ClickException("Somebody has an account already: people are invited now, or made by `user add`.")
 
 
 @click.group()
@@ -348,7 +356,6 @@ def _prepare_database() -> None:
         )
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
-    _tell_setup_code()
 
 
 def _schema() -> str:
@@ -356,11 +363,13 @@ def _schema() -> str:
         return schema_state(connection)
 
 
-def _tell_setup_code() -> None:
+def _tell_setup_code() -> bool:
     """Whoever can read this may found the installation; nobody else may, though the page is open to the world."""
-    if founding.is_empty():
+    is_empty = founding.is_empty()
+    if is_empty:
         code = founding.setup_code(current_app.config["SECRET_KEY"])
         click.echo(f"Nobody has an account yet. Open {current_app.config['BASE_URL']}/setup with the setup code {code}")
+    return is_empty
 
 
 def _save_before_migrating() -> None:

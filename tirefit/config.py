@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 API = "/api/v1"  # where programs ask; nothing under it reads or writes a cookie
 
 DEFAULTS: dict[str, Any] = {
@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
 
 OF_TOOLS = {"TRIALS", "TEST_DATABASE_URL", "REQUIRE_BROWSER", "WRITE_EXAMPLES"}  # what tests and scripts go by
 SHORTEST_KEY = 32
+CHANGE_ME = "CHANGE-ME"  # what docs/deploy/tirefit.env.example says where a secret belongs
 PLAIN_NAMES = ("DATABASE_URL", "REDIS_URL", "PORT")
 
 
@@ -61,7 +62,10 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
     if overrides is None or not settings.get("TESTING"):
         _require_sense(settings, environ)
     instance = Path(settings["INSTANCE_PATH"]).resolve()
-    instance.mkdir(mode=0o700, parents=True, exist_ok=True)  # people and their phones live here
+    try:
+        instance.mkdir(mode=0o700, parents=True, exist_ok=True)  # people and their phones live here
+    except OSError as error:
+        raise SystemExit(f"{instance} cannot be made ({error.strerror}): set TIREFIT_INSTANCE_PATH") from None
     settings["INSTANCE_PATH"] = str(instance)
     settings["DATABASE_URL"] = _database_url(settings["DATABASE_URL"], instance)
     settings["BASE_URL"] = (settings["BASE_URL"] or f"http://127.0.0.1:{settings['PORT']}").rstrip("/")
@@ -78,6 +82,10 @@ def _require_sense(settings: Mapping[str, Any], environ: Mapping[str, str]) -> N
             raise SystemExit(f"{name} is no setting of TireFit{f'; did you mean TIREFIT_{near[0]}?' if near else ''}")
     key, base = settings["SECRET_KEY"], settings["BASE_URL"]
     for wrong, words in (
+        (
+            any(CHANGE_ME in str(value) for value in settings.values()),
+            f"a setting is still {CHANGE_ME}, as in the example",
+        ),
         (key and len(key) < SHORTEST_KEY, f"TIREFIT_SECRET_KEY is shorter than {SHORTEST_KEY} characters"),
         (not 0 < settings["PORT"] < 65536, f"PORT is {settings['PORT']}; it takes 1 to 65535"),
         (
@@ -87,6 +95,11 @@ def _require_sense(settings: Mapping[str, Any], environ: Mapping[str, str]) -> N
         (
             settings["HTTPS"] and base and base.startswith("http://"),
             "TIREFIT_HTTPS is 1 and TIREFIT_BASE_URL begins with http://: links in letters open without the cookies",
+        ),
+        (
+            base and base.startswith("https://") and not settings["HTTPS"] and not settings["DEMO"],
+            "TIREFIT_BASE_URL begins with https:// and TIREFIT_HTTPS is 0: cookies would go without protection;"
+            " set TIREFIT_HTTPS=1, and TIREFIT_PROXY_HOPS=1 behind one proxy",
         ),
         (
             settings["HTTPS"] and settings["DEMO"],

@@ -17,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tirefit import config, doctor, i18n, jobs
 from tirefit.database import db
 from tirefit.doctor import Finding
+from tirefit.notifications import delivery
+from tirefit.notifications.letters import sender_domain
 
 ASSET = re.compile(r"""asset\(["']([^"']+)["']\)""")
 
@@ -39,6 +41,11 @@ def _settings() -> Iterator[Finding]:
         yield Finding("ok", "address", base)
     else:
         yield Finding("look", "address", f"{base}, without https: right for one machine, and not for the internet")
+    if https and not current_app.config["PROXY_HOPS"]:
+        words = "TIREFIT_PROXY_HOPS is 0: all customers look like one, the proxy, and share its limits"
+        yield Finding("wrong", "proxy", words)
+    if delivery.way() == "smtp" and sender_domain() == "localhost":
+        yield Finding("wrong", "sender", "TIREFIT_MAIL_DEFAULT_SENDER is not set")
     if os.environ.get("TIREFIT_SECRET_KEY"):
         yield Finding("ok", "secret", "set")
     else:

@@ -5,7 +5,7 @@ Changes nothing. Each check is a function that yields findings; what is wrong sa
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import dns.exception
 import dns.resolver
 from flask import current_app
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import aliased, selectinload
 
 from tirefit import clock, jobs
@@ -99,6 +99,8 @@ def schema() -> Iterator[Finding]:
             yield Finding("look", "schema", "is ahead of this release: a newer one has migrated it")
         case "behind":
             yield Finding("wrong", "schema", "is not the newest; run: flask db upgrade")
+            if not inspect(connection).has_table(Reservation.__tablename__):
+                return  # nothing to guard yet
     if overlap_guard_is_there(connection):
         yield Finding("ok", "guard", "the database refuses overlaps")
     else:
@@ -181,7 +183,7 @@ def _clock() -> Iterator[Finding]:
     if db.engine.dialect.name == "sqlite":
         yield Finding("ok", "clock", "the database has none of its own")
         return
-    apart = abs(clock.now() - db.session.execute(select(func.clock_timestamp())).scalar_one())
+    apart = abs(datetime.now(UTC) - db.session.execute(select(func.clock_timestamp())).scalar_one())
     state: State = "ok" if apart <= CLOCKS_APART else "wrong"
     yield Finding(state, "clock", f"{apart.total_seconds():.1f} s from the database's")
 

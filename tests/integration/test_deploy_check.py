@@ -14,6 +14,13 @@ from tirefit.database import WRITE, db
 from tirefit.models import OVERLAP_GUARD
 
 
+@pytest.fixture(autouse=True)
+def sender(request, monkeypatch):
+    if "app" in request.fixturenames:
+        app = request.getfixturevalue("app")
+        monkeypatch.setitem(app.config, "MAIL_DEFAULT_SENDER", "Шины <book@example.com>")
+
+
 def found():
     return {finding.about: finding.state for finding in deploy_check.examine()}
 
@@ -49,7 +56,9 @@ def test_an_older_release_goes_on_while_a_newer_one_has_migrated(app, client):
 
 
 @ON_ONE_DATABASE
-@pytest.mark.parametrize("fault", ["instance", "pages", "static files", "translations", "queue", "database", "mail"])
+@pytest.mark.parametrize(
+    "fault", ["instance", "pages", "static files", "translations", "queue", "database", "mail", "sender", "proxy"]
+)
 def test_what_is_wrong_is_said_and_ends_with_1(app, fault, tmp_path, monkeypatch):
     if fault == "instance":
         monkeypatch.setitem(app.config, "INSTANCE_PATH", str(tmp_path / "nowhere"))
@@ -61,6 +70,10 @@ def test_what_is_wrong_is_said_and_ends_with_1(app, fault, tmp_path, monkeypatch
         monkeypatch.setattr("tirefit.i18n.TRANSLATIONS", tmp_path)
     elif fault == "queue":
         monkeypatch.setattr("tirefit.jobs.queue_state", lambda: "degraded")
+    elif fault == "sender":
+        monkeypatch.setitem(app.config, "MAIL_DEFAULT_SENDER", config.DEFAULTS["MAIL_DEFAULT_SENDER"])
+    elif fault == "proxy":
+        monkeypatch.setitem(app.config, "HTTPS", True)
     elif fault == "mail":
         monkeypatch.setitem(app.config, "MAIL_SERVER", None)
     elif fault == "database":

@@ -92,6 +92,17 @@ def test_what_makes_no_sense_is_said_and_nothing_is_made(app, client, field, val
     assert founding.is_empty()
 
 
+def test_the_code_is_told_to_who_is_at_the_machine_and_an_admin_made_there_is_led_to_the_first_station(app, client):
+    run = app.test_cli_runner().invoke
+    told = run(args=["setup-code"])
+    assert told.exit_code == 0 and founding.setup_code(app.config["SECRET_KEY"]) in told.output
+    admin = user("Админ", "admin@example.com", "admin")
+
+    assert run(args=["setup-code"]).exit_code == 1
+    assert sign_in(client, admin).get("/board").location == "/manage/stations/new"
+    assert client.get("/manage/posts").location == "/manage/stations/new"
+
+
 def test_an_admin_adds_a_station_and_a_manager_does_not(app, client, station, olga):
     form = {"name": "Зимняя, 5", "time_zone": "Europe/Warsaw"}
     assert sign_in(app.test_client(), olga).post("/manage/stations/new", data=form).status_code == 403

@@ -19,6 +19,8 @@ def load(tmp_path, **settings):
         ({"PORT": "http"}, "whole number"),
         ({"TIREFIT_BASE_URL": "book.example.com"}, "begins with https://"),
         ({"TIREFIT_HTTPS": "1", "TIREFIT_BASE_URL": "http://book.example.com"}, "without the cookies"),
+        ({"TIREFIT_BASE_URL": "https://book.example.com"}, "set TIREFIT_HTTPS=1"),
+        ({"TIREFIT_METRICS_TOKEN": "CHANGE-ME"}, "as in the example"),
         ({"TIREFIT_HTTPS": "1", "TIREFIT_DEMO": "1"}, "strangers must not find"),
         ({"TIREFIT_HTTPS": "perhaps"}, "it takes 1 or 0"),
         ({"TIREFIT_MAIL_USE_TLS": "1", "TIREFIT_MAIL_USE_SSL": "1"}, "587 and 465"),

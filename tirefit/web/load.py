@@ -1,6 +1,6 @@
 """The things that addresses of the station's pages name. Who may see them is said in tirefit/web/policy.py."""
 
-from flask import request
+from flask import abort, request
 from sqlalchemy import select
 from sqlalchemy.orm import contains_eager, joinedload
 
@@ -18,7 +18,7 @@ from tirefit.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from tirefit.web import policy
+from tirefit.web import htmx, policy
 
 LARGEST_ID = 2**31 - 1  # no table has more; PostgreSQL would not even compare
 
@@ -43,9 +43,11 @@ def point_with_posts(slug: str) -> ServicePoint | None:
 
 
 def asked_point() -> ServicePoint | None:
-    """The station of `?s=`; without it, the first one of the person's."""
+    """The station of `?s=`; without it, the first one of the person's. Where there is none yet, an admin makes one."""
     slug, mine = request.args.get("s"), policy.my_stations()
     if not slug:
+        if not mine and policy.is_admin():
+            abort(htmx.go("founding.new_station"))
         return next(iter(mine), None)
     return next((each for each in mine if each.slug == slug), None) or point(slug)
 
