@@ -47,7 +47,7 @@ def asked_point() -> ServicePoint | None:
     slug, mine = request.args.get("s"), policy.my_stations()
     if not slug:
         if not mine and policy.is_admin():
-            abort(htmx.go("founding.new_station"))
+            abort(htmx.go("setup.new_station"))
         return next(iter(mine), None)
     return next((each for each in mine if each.slug == slug), None) or point(slug)
 
