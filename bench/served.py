@@ -109,6 +109,9 @@ class Browser:
         self.cookies = dict(cookies or {})
         self.address = f"10.{network >> 16 & 255}.{network >> 8 & 255}.{network & 255}"
 
+    def __del__(self) -> None:
+        self.connection.close()
+
     def ask(self, method: str, path: str, fields: Sequence[tuple[str, str]] | None = None, **headers: str):  # type: ignore[no-untyped-def]
         """→ status, text, where to go next, and milliseconds."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
