@@ -267,9 +267,8 @@ class MailServer:
     def stop(self) -> None:
         """Refuse connections, until `start`."""
         if self._server:
-            self._server.close()
+            self._run(self._deafen(self._server))
             self._server = None
-            self._run(asyncio.sleep(0))
 
     def close(self) -> None:
         self.stop()
@@ -293,6 +292,12 @@ class MailServer:
         return await self._loop.create_server(
             self._converse, self.host, self.port, ssl=self._tls if self._tls_at_once else None
         )
+
+    @staticmethod
+    async def _deafen(server: asyncio.Server) -> None:
+        """In the loop's own thread: elsewhere a connection that ends at that moment would find it half closed."""
+        server.close()
+        await asyncio.sleep(0)
 
     def _converse(self) -> SMTP:
         self.connections += 1
