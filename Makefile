@@ -14,7 +14,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/runs ## serve TireFit with demo data at http://127.0.0.1:5000 (another port: PORT=5001 make run)
-	@TIREFIT_DEMO=$${TIREFIT_DEMO:-1} exec $(PY) -m flask --app app serve
+	@echo "Starting TireFit …"; TIREFIT_DEMO=$${TIREFIT_DEMO:-1} exec $(PY) -m flask --app app serve
 
 test: $(VENV)/tests ## every test, on SQLite and on PostgreSQL, with a real Valkey and a real SMTP server
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)

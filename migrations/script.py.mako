@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 ${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
 
 # The policy (delete this when the migration keeps it):
 # - The old code runs while this does, and may have to run after it again. So a change comes in steps, a release each:

@@ -37,7 +37,8 @@ def main(what: str = "check") -> int:
 
 def extract(template: Path) -> None:
     keywords = [part for keyword in KEYWORDS for part in ("-k", keyword)]
-    pybabel("extract", "-F", "babel.cfg", *keywords, "--no-wrap", "-o", template, "tirefit", "templates")
+    places = "--add-location=file"  # with lines, every edit of a page would change all catalogues
+    pybabel("extract", "-F", "babel.cfg", *keywords, places, "--no-wrap", "-o", template, "tirefit", "templates")
 
 
 def catalogues() -> list[Path]:

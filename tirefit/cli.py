@@ -393,7 +393,7 @@ def _show(logins: list[demo.Login]) -> None:
     if logins:
         click.echo("A demo network has been made. Sign in at /login; the passwords are shown only now:")
     for login in logins:
-        click.echo(f"  {login.role:8} {login.email:24} {login.password}")
+        click.echo(f"  {login.role:8} {login.email:24} {login.password}  {login.station or 'all stations'}")
 
 
 @contextmanager

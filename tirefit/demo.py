@@ -101,6 +101,7 @@ class Login:
     email: str
     password: str
     role: str
+    station: str  # its name; empty: all of them
 
 
 @command
@@ -380,5 +381,5 @@ def _write_people(points: list[ServicePoint]) -> list[Login]:
     logins = []
     for email, name, role, point in people:
         password = accounts.write_user(email, role, [point.id if point else None], name=name)
-        logins.append(Login(email, password, role))
+        logins.append(Login(email, password, role, point.name if point else ""))
     return logins

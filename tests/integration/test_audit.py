@@ -17,6 +17,7 @@ from tirefit.errors import PostNumberTaken
 from tirefit.models import AuditEntry, Booking, BookingEvent
 from tirefit.schedule import changes
 from tirefit.web import audit_words
+from tirefit.web.settings import FORMS
 
 MANY = 50_000 if TRIALS else 5_000
 
@@ -167,6 +168,14 @@ def test_every_event_that_is_recorded_has_words():
     assert recorded
     assert {event for event, _kind in recorded} <= set(audit_words.EVENTS)
     assert {kind for _event, kind in recorded} <= set(audit_words.KINDS)
+
+
+def test_every_setting_that_can_be_changed_has_a_word(station):
+    forms = [form(station) for form in FORMS.values()]
+    changed = {field.name for form in forms for field in form if field.name not in ("csrf_token", "seen")}
+
+    assert len(changed) > 10
+    assert changed <= set(audit_words.PARTS)
 
 
 @pytest.mark.parametrize(

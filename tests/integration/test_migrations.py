@@ -322,11 +322,12 @@ def test_foreign_keys_hold_again_after_a_migration(old):
 
 
 @ON_SQLITE
-def test_a_new_migration_is_numbered_and_carries_the_policy(old, tmp_path):
+@pytest.mark.parametrize("by_itself", [False, True], ids=["by hand", "from the models"])
+def test_a_new_migration_is_numbered_and_carries_the_policy(old, tmp_path, by_itself):
     up("head")
     config = alembic_config()
     config.set_main_option("version_locations", os.pathsep.join([str(VERSIONS), str(tmp_path)]))
-    made = alembic.command.revision(config, "What for", autogenerate=True, version_path=str(tmp_path))
+    made = alembic.command.revision(config, "What for", autogenerate=by_itself, version_path=str(tmp_path))
     number = f"{len(revisions()) + 1:04}"
     assert Path(made.path).name == f"{number}_what_for.py"
     source = Path(made.path).read_text()

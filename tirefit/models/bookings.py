@@ -1,6 +1,6 @@
 """The customer's record. Its time is its reservation's time: a composite foreign key keeps them equal."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
@@ -97,6 +97,11 @@ class Booking(Base):
     def is_coming(self) -> bool:
         """Has the customer said that they will come, at the time that it now is?"""
         return self.coming_revision == self.revision
+
+    @property
+    def agreed_end(self) -> datetime:
+        """When the work is done if it begins in time: what customers are told. `ends_at` is the post's, whole slots."""
+        return self.starts_at + timedelta(minutes=self.total_duration)
 
     service_point: Mapped[ServicePoint] = relationship(viewonly=True)
     post: Mapped[ServicePost] = relationship(viewonly=True)

@@ -61,7 +61,7 @@ def about_booking(letter: ClaimedLetter, booking: Booking, **known: Any) -> Mess
     station, reply_to = _line(booking.service_point.name), _line(booking.service_point.email or "")
     history = known or {"was": _was(booking), "delay_minutes": _delay_of(booking)}
     late = timedelta(minutes=history["delay_minutes"] if letter.kind == "booking_delayed" else 0)
-    times = {"begins": booking.starts_at + late, "ends": booking.ends_at + late}
+    times = {"begins": booking.starts_at + late, "ends": booking.agreed_end + late}
     facts = calendar.facts_of(booking) | {"links": _links(booking, letter.token)} | history | times
     with force_locale(letter.locale):
         message = _message(letter, facts)

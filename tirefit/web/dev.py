@@ -3,7 +3,7 @@
 import email
 import email.policy
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
@@ -13,6 +13,8 @@ from flask_babel import format_timedelta
 from tirefit import clock
 from tirefit.notifications import delivery
 from tirefit.web import framed, policy
+
+A_SECOND = timedelta(seconds=1)
 
 bp = Blueprint("dev", __name__, url_prefix="/dev/mail")
 
@@ -70,7 +72,8 @@ def _part(letter: EmailMessage, subtype: str) -> Any:
 
 def _age(key: str) -> str:
     arrived = datetime.fromtimestamp(_arrival(key)[0], UTC)
-    return str(format_timedelta(arrived - clock.now(), granularity="second", add_direction=True))
+    ago = min(arrived - clock.now(), -A_SECOND)  # the clock knows whole seconds, the mailbox their parts
+    return str(format_timedelta(ago, granularity="second", add_direction=True))
 
 
 def _arrival(key: str) -> tuple[int, ...]:

@@ -60,6 +60,9 @@ def stations() -> Answer:
 @bp.get("/s/<slug:slug>")
 @policy.public
 def station(slug: str) -> Answer:
+    """public/start.html, with the choice; public/times.html where the choice is known already (a link's, or that of a
+    remembered phone); public/closed.html while nobody can book. The first two are the frame of moving a booking, too.
+    """
     point = _find_station(slug)
     menu = picker.read_menu(point, request.args, remembered.usual_choice(slug))
     if not point.active or not menu.services:
