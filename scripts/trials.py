@@ -31,7 +31,7 @@ PROOFS = {
         "tests/integration/test_mail_server.py",
         "tests/integration/test_runner.py",
     ],
-    "browser": ["tests/e2e/test_access.py"],
+    "browser": ["-n", "2", "--dist", "worksteal", "tests/e2e/test_access.py"],  # nothing is measured here
 }
 LONGER = {  # thousands of generated cases, and the sizes of a network
     "offers": ["tests/integration/test_offer.py", "tests/integration/test_engine_machine.py"],

@@ -106,7 +106,7 @@ class PostForm(FlaskForm):
     post_number = WholeNumber(_l("Номер"), 1, 999, _l("Введите номер от 1 до 999"))
     name = Line(_l("Название"), 60)
     slot = RadioField(
-        _l("Длительность слота"),
+        _l("Длительность слота, минут"),
         choices=[*(SelectChoice(str(minutes)) for minutes in CHIPS), SelectChoice(OTHER, _l("другая"))],
         validate_choice=False,
     )
