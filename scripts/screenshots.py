@@ -45,7 +45,7 @@ def demo() -> Iterator[tuple[str, str]]:
         try:
             for line in server.stdout or ():
                 if "olga@" in line:
-                    password = line.split()[-1]
+                    password = line.split()[2]
                 if line.startswith("TireFit is at "):
                     yield line.split()[3], password
                     return
