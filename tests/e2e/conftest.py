@@ -65,6 +65,7 @@ QUIET = [  # a browser that asks nobody for anything by itself
     "--disable-component-update",
     "--disable-sync",
 ]
+SLOTS_BEGIN_EVERY, A_BOOKING_TAKES = 600, 15  # seconds
 PATIENCE = 20_000  # milliseconds: with -n several browsers share two cores
 ROUND_THE_CLOCK = [(weekday, 0, 24 * 60) for weekday in range(7)]
 A_SLOW_MACHINE = "Transition was aborted because of timeout in DOM update"  # Chromium waits four seconds for one
@@ -131,6 +132,10 @@ def station(app: Flask) -> ServicePoint:
 
 
 def open_station(**settings: Any) -> ServicePoint:
+    """Not in the seconds before slots begin: the soonest time would be over while a test books it."""
+    left = SLOTS_BEGIN_EVERY - time.time() % SLOTS_BEGIN_EVERY
+    if left < A_BOOKING_TAKES:
+        time.sleep(left)
     point = factories.station(**({"cancel_cutoff_minutes": 0} | settings))
     week = db.session.scalars(select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)).one()
     changes.save_template(point.id, ROUND_THE_CLOCK, name="Круглосуточно", template_id=week.id)

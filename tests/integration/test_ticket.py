@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from tests import factories
 from tests.checksum import checksum
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import BORIS, car_type, kyiv, service
 from tests.integration.test_public import alternatives, html, times
 from tirefit import create_app, limits
@@ -155,6 +156,7 @@ def test_a_calendar_program_needs_no_cookie(app, anna, token):
     assert answer.mimetype == "text/calendar"
 
 
+@ON_ONE_DATABASE
 def test_twenty_prefetches_of_every_page_change_nothing(app, client, anna, token):
     pages = [f"/b/{token}", f"/b/{token}/calendar.ics", "/find", "/find?sent=1"]
     pages += [
