@@ -16,7 +16,6 @@ from flask_mail import BadHeaderError, Message
 from sqlalchemy import select
 
 from tests import factories
-from tests.conftest import ON_ONE_DATABASE
 from tests.factories import ANNA, booking
 from tirefit import clock, leases
 from tirefit.database import command, db
@@ -156,7 +155,6 @@ def test_what_is_typed_into_any_field_stands_in_every_letter_as_typed(visit, smt
     assert [recipients for _, recipients in smtp.envelopes] == [[ANNA.email]] * len(EVERY_KIND)
 
 
-@ON_ONE_DATABASE
 @pytest.mark.parametrize("lines", BREAKS)
 def test_a_line_break_in_any_text_makes_no_line_of_the_head(visit, smtp, lines):
     """In a text that the head shows the letter does not leave; in any other it leaves, to one person."""
