@@ -76,6 +76,13 @@ def test_a_season_rules_from_its_first_day_to_its_last():
     ]
 
 
+@pytest.mark.parametrize("open_end", [{"valid_from": MONDAY}, {"valid_until": MONDAY}])
+def test_a_season_may_have_no_end_or_no_beginning_and_still_rules_over_a_newer_week(open_end):
+    rules = hours(week((NINE, NOON), id=1, **open_end), week((NINE, SIX), id=2))
+
+    assert local_windows(rules, POST, MONDAY) == [(NINE, NOON)]
+
+
 def test_of_two_seasons_the_one_with_priority_rules():
     rules = hours(
         week((NINE, NOON), valid_from=MONDAY, priority=1, id=1), week((NINE, SIX), valid_from=MONDAY, priority=5, id=2)
@@ -138,6 +145,8 @@ def test_a_day_that_the_calendar_skips_has_no_time_and_no_hours():
 
     assert lengths([day_span("Pacific/Apia", friday)]) == [0]
     assert opening_windows(rules, POST, friday, friday) == []
+    all_night = hours(week((0, 1500)), zone="Pacific/Apia")
+    assert opening_windows(all_night, POST, friday, friday) == [], "its night is not Saturday's"
     around = opening_windows(rules, POST, friday - timedelta(days=1), friday + timedelta(days=1))
     assert around == [
         (datetime(2011, 12, 29, 19, 0, tzinfo=UTC), datetime(2011, 12, 29, 22, 0, tzinfo=UTC)),  # Thursday, −10
@@ -187,6 +196,7 @@ def test_open_time_is_in_order_never_twice_and_never_longer_than_the_days_allow(
         ([], True),
         ([(NINE, NOON), (NOON, SIX)], True),
         ([(1320, 1800)], True),
+        ([(0, 2880)], True),
         ([(NINE, NINE)], False),
         ([(SIX, NINE)], False),
         ([(NINE, ONE), (NOON, SIX)], False),
