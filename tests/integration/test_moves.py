@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from tests import factories
 from tests.factories import BORIS, booking, car_type, kyiv, service, sign_in
+from tirefit import doctor
 from tirefit.booking.commands import create_booking, reschedule_booking
 from tirefit.booking.durations import calculate_booking_duration
 from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
@@ -420,6 +421,16 @@ def test_a_move_to_where_the_booking_is_changes_and_tells_nothing(station):
 
     assert (now_of(made)[0].version, events(made)) == (made.version, ["created"])
     assert "booking_rescheduled" not in kinds(made)
+
+
+@pytest.mark.parametrize("start", ["2026-11-06 10:10", "10:10"], ids=["another day", "over itself"])
+def test_the_offer_closes_up_around_a_booking_that_the_station_puts_between_slots(station, start):
+    made = booking(station, "10:00")
+
+    reschedule_booking(made.id, actor=USER, starts_at=kyiv(start))
+
+    assert now_of(made)[0].starts_at == kyiv(start)
+    assert [finding.state for finding in doctor.examine() if finding.about == "offers"] == ["ok"]
 
 
 def test_a_post_that_the_station_does_not_have_takes_no_booking(station):

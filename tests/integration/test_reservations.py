@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from tests.factories import ANNA, BORIS, booking, kyiv
 from tirefit.booking.links import find_by_token
-from tirefit.database import db
+from tirefit.database import command, db
 from tirefit.errors import HoldExpired, LimitReached, ServicesDoNotFit, SlotTaken
 from tirefit.models import Booking, Reservation
 from tirefit.schedule import changes
@@ -18,6 +18,7 @@ from tirefit.schedule.reservations import (
     cleanup_expired_reservations,
     extend_reservation,
     find_hold,
+    free,
     new_token,
     release_reservation,
     reserve_slot_temporarily,
@@ -79,6 +80,47 @@ def test_a_hold_stops_blocking_at_the_second_it_expires_and_no_job_is_needed(sta
     hold(station), hold(station)
     with pytest.raises(SlotTaken):
         hold(station)
+
+
+def test_a_hold_knows_when_it_is_over_and_how_often_it_may_go_on(station, at):
+    held = hold(station)
+    at("09:14:59")
+    assert find_hold(held.token).has_expired is False
+    at("09:15")
+    assert find_hold(held.token).has_expired is True
+    assert find_hold(held.token).may_be_extended is True
+    for _ in range(MOST_EXTENSIONS):
+        extend_reservation(held.token)
+    assert find_hold(held.token).may_be_extended is False
+
+
+def test_a_hold_keeps_what_was_wanted_and_another_wish_is_another_hold(station):
+    wish = {"svc": [1], "car": 2}
+    first = hold(station, token="a", wanted=wish)
+    again = hold(station, token="a", wanted=wish)
+    assert (first.wanted, again.wanted, find_hold("a").wanted) == (wish, wish, wish)
+    assert again.reservation_id == first.reservation_id
+
+    other = hold(station, token="a", wanted={"svc": [3], "car": 2})
+    assert other.wanted == find_hold(other.token).wanted == {"svc": [3], "car": 2}
+    assert reserved() == 1
+    plain = hold(station, "12:00", token="b")
+    assert hold(station, "12:00", token="b").reservation_id == plain.reservation_id
+
+
+def test_time_that_is_free_already_is_freed_without_a_word(station):
+    made = booking(station, "10:00")
+    its_time = made.reservation_id
+
+    @command
+    def free_twice():
+        made.reservation_id, made.status = None, "cancelled_by_station"
+        db.session.flush()
+        for _ in range(2):
+            free(its_time)
+
+    free_twice()
+    assert reserved() == 0
 
 
 def test_an_expired_hold_of_another_length_gives_way_whole(station, at):
