@@ -76,6 +76,15 @@ def test_the_first_service_is_chosen_in_advance_and_no_car_is(client, station):
     assert "Ближайшее время — сегодня в 09:00" in page.text
 
 
+def test_the_soonest_time_is_that_of_what_is_ticked(client, app):
+    point = factories.station(posts=(30,))
+    factories.booking(point, "09:30", services=("Ремонт прокола",))
+
+    assert "Ближайшее время — сегодня в 10:00" in client.get("/s/zimnyaya-5").text
+    puncture = client.get(f"/s/zimnyaya-5?svc={service('Ремонт прокола').id}")
+    assert "Ближайшее время — сегодня в 09:00" in puncture.text
+
+
 def test_a_form_sent_without_a_car_asks_for_it(client, station):
     address = f"/s/zimnyaya-5?svc={service().id}"
     assert "Выберите, какая у вас машина" in client.get(address).text

@@ -143,15 +143,16 @@ def menu_of(point: ServicePoint, asked: Choice) -> Menu:
 
 
 def start(point: ServicePoint, menu: Menu) -> dict[str, Any]:
-    """For the page of services and cars: what is ticked, what it comes to, and the soonest time of all."""
+    """For the page of services and cars: what is ticked, what it comes to, and the soonest time for that."""
     ticked = menu.choice.service_ids or (menu.services[0].service.id,)
     chosen = [each for each in menu.services if each.service.id in ticked]
-    shortest = min(each.from_minutes for each in menu.services)
     if menu.visit is not None:
         total = menu.visit.total_minutes, menu.visit.total_price
+        soonest = availability.nearest(point, menu.visit.total_minutes, menu.visit.needs)
     else:
         total = sum(each.from_minutes for each in chosen), sum(each.from_price for each in chosen)
-    return {"ticked": ticked, "total": total, "soonest": availability.nearest(point, shortest)}
+        soonest = availability.nearest(point, total[0]) if chosen else None
+    return {"ticked": ticked, "total": total, "soonest": soonest}
 
 
 def times(point: ServicePoint, visit: Breakdown, wanted_day: str | None) -> dict[str, Any]:
