@@ -4,6 +4,7 @@ import logging
 import re
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import html5lib
@@ -23,7 +24,7 @@ from tirefit.database import command, db
 from tirefit.jobs import tasks
 from tirefit.models import Booking, Notification
 from tirefit.notifications import calendar, letters, outbox
-from tirefit.notifications.kinds import KINDS
+from tirefit.notifications.kinds import EVERY_KIND, KINDS
 from tirefit.notifications.outbox import ClaimedLetter
 
 MINUTE = timedelta(minutes=1)
@@ -108,6 +109,14 @@ def test_every_letter_has_its_parts_in_every_language(app, locale, status):
 )
 def test_the_subject_begins_with_the_fact(booked, locale, kind, subject):
     assert compose(kind, booked, locale).subject == subject
+
+
+@ON_ONE_DATABASE
+def test_whoever_forks_for_each_letter_can_read_all_of_them_before(app):
+    letters.make_ready()
+
+    kinds = {Path(name).parent.name for name in app.jinja_env.list_templates() if name.startswith("mail/")}
+    assert set(EVERY_KIND) <= kinds, "each has its templates, and none of them is broken"
 
 
 @pytest.mark.parametrize("starts_at", ["2026-11-04 12:00", "2026-11-03 10:30"])

@@ -53,6 +53,16 @@ def test_an_invitation_that_was_withdrawn_does_not_leave(station, olga, smtp):
     assert db.session.scalars(select(Notification.state)).all() == ["cancelled"]
 
 
+def test_whose_account_is_closed_meanwhile_gets_no_link_to_a_new_password(client, station, olga, ivan, smtp):
+    client.post(ASK, data={"email": ivan.email})
+    people.set_active(ivan.id, False, by=olga.id)
+    tasks.drain_letters()
+
+    assert not smtp.messages
+    assert db.session.scalars(select(Notification.state)).all() == ["cancelled"]
+    assert not db.session.scalars(select(PersonLink)).all()
+
+
 def test_a_forgotten_password_is_chosen_anew_once_and_ends_every_session(app, client, station, olga, smtp):
     sign_in(client, olga)
     stranger = app.test_client()

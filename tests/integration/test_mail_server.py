@@ -73,6 +73,39 @@ def test_a_recipient_that_is_refused_stops_no_other(app, booked, use_server):
     assert [(row.state, row.last_error) for row in rows()] == [("failed", "553 5.1.2 no such mailbox"), ("sent", "")]
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_server_that_closes_for_now_gets_no_letter_and_loses_none(booked, smtp, at):
+    """421 is not about the letter but about the server."""
+    smtp.refuse_next = ["421 4.3.2 closing for maintenance"]
+
+    assert tasks.drain_letters() == 0
+    assert [(row.state, row.attempts, row.last_error) for row in rows()] == [
+        ("pending", 1, "421 4.3.2 closing for maintenance"),
+        ("pending", 0, ""),
+    ]
+    at(clock.now() + MINUTE)
+    assert tasks.drain_letters() == 2
+
+
+class Stranger(MailServer):
+    """Does not know our sender."""
+
+    async def handle_MAIL(self, server, session, envelope, address, options) -> str:  # noqa: N802 (aiosmtpd)
+        return "550 5.7.1 nobody here sends as that"
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_server_that_refuses_our_sender_fails_no_letter_and_is_quoted(booked, use_server):
+    use_server(stranger := Stranger())
+    try:
+        assert tasks.drain_letters() == 0
+    finally:
+        stranger.close()
+
+    assert states() == ["pending", "pending"]
+    assert rows()[0].last_error == "550 5.7.1 nobody here sends as that"
+
+
 def test_a_mail_server_that_is_down_costs_one_letter_a_minute_and_no_more(booked, smtp, at):
     smtp.stop()
     try:

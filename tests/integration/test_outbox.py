@@ -47,6 +47,19 @@ def claim_all():
     return claimed
 
 
+def test_a_letter_that_somebody_has_deleted_meanwhile_is_not_tried_again(station):
+    booking(station, "2026-11-03 10:30")
+    letter = outbox.claim()
+
+    @command
+    def delete_it():
+        db.session.delete(db.session.get_one(Notification, letter.id))
+
+    delete_it()
+    assert outbox.retry_later(letter.id, letter.lease, "451 later") is False
+    assert letter.id not in [row.id for row in rows()]
+
+
 # --- writing
 
 
