@@ -13,8 +13,6 @@ from tirefit.errors import ResetGone, UnknownPerson
 from tirefit.limits import Limit, require_few
 from tirefit.models import PersonLink, User, UserSession, WaitingSignIn
 from tirefit.notifications import outbox
-from tirefit.notifications.kinds import RESET_LASTS
-from tirefit.schedule.reservations import new_token
 
 ASKED = Limit("password reset", 10, timedelta(hours=1))  # by one network
 ONE_LETTER_IN = 600  # seconds: asked again meanwhile, it is the same letter
@@ -35,11 +33,9 @@ def ask(email: str, network: str) -> None:
 def link_for(email: str) -> str:
     """What the letter's link would end with, for who asks in person. Raises UnknownPerson."""
     user = db.session.scalar(select(User).where(User.email == accounts.fold_email(email), User.active))
-    if user is None:
+    token = outbox.new_key({"user_id": user.id}, clock.now()) if user else None
+    if token is None:
         raise UnknownPerson()
-    token = new_token()
-    opens_until = clock.now() + RESET_LASTS
-    db.session.add(PersonLink(token_hash=accounts.hash_of(token), user_id=user.id, expires_at=opens_until))
     return token
 
 

@@ -100,6 +100,17 @@ def test_several_jobs_at_once_take_the_time_of_all(anna, js, station):
     assert [line.names["ru"] for line in only_booking().lines] == ["Сезонная переобувка", "Балансировка"]
 
 
+def test_three_taps_faster_than_the_answers_are_all_counted(arrive, station):
+    anna = arrive(True)
+    anna.go("/s/zimnyaya-5?many=1&svc=" + str(service().id))
+    anna.page.evaluate("""() => {
+        const not_ticked = document.querySelectorAll("#pick [name=svc]:not(:checked)");
+        for (const each of [...not_ticked, document.querySelector("#pick [name=car]")]) each.click();
+    }""")
+
+    expect(anna.page.locator("#total")).to_have_text(re.compile(r"^\s*90\s"))
+
+
 def test_a_date_can_be_taken_from_the_month_or_typed(anna, js, station):
     anna.go("/")
     choose_car(anna, js)

@@ -172,7 +172,7 @@ def test_a_closed_date_is_not_offered_and_opens_again_as_it_was(station):
     closed = changes.close_day(station.id, day, "Праздник")
     assert len(closed.outside) == 1
     assert [offer(post) for post in station.posts] == [[], [], []]
-    changes.open_day(station.id, day)
+    changes.delete_exception(station.id, day)
     assert whole_offer() == before
 
 

@@ -202,7 +202,7 @@ def claim() -> ClaimedLetter | None:
             _end(about_no_booking, "failed", TOO_LATE)
         elif about_no_booking.kind not in TO_PEOPLE:
             return _lease(about_no_booking, now, None)
-        elif key := _new_key(about_no_booking.facts or {}, now):
+        elif key := new_key(about_no_booking.facts or {}, now):
             return _lease(about_no_booking, now, key)
         else:
             _end(about_no_booking, "cancelled")
@@ -333,8 +333,10 @@ def _new_link(booking: Booking, now: datetime) -> str:
     return token
 
 
-def _new_key(facts: dict[str, Any], now: datetime) -> str | None:
-    """A link that opens an invitation, or a new password, once; None: the invitation or the account is closed."""
+def new_key(facts: dict[str, Any], now: datetime) -> str | None:
+    """Inside a command: the end of a link that opens an invitation (`invitation_id`), or a new password (`user_id`),
+    once; None: the invitation or the account is closed.
+    """
     if "invitation_id" in facts:
         invitation = db.session.get(Invitation, facts["invitation_id"])
         if invitation is None or invitation.expires_at <= now:

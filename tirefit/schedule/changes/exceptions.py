@@ -58,12 +58,6 @@ def close_day(point_id: int, day: date, reason: str = "", *, user_id: int | None
 
 
 @command
-def open_day(point_id: int, day: date, *, user_id: int | None = None) -> Difference:
-    """Take a date's exception away: the day is again as its weekday."""
-    return _change_exceptions(point_id, None, _on_each(day, day, None), user_id)
-
-
-@command
 def close_days(
     point_id: int, reasons: Mapping[date, str], *, user_id: int | None = None, expected: str | None = None
 ) -> Difference | None:
