@@ -30,11 +30,12 @@ soak: $(VENV)/tests ## a long time of requests: does a worker grow, do connectio
 	@$(PY) -m bench.soak $(SOAK)
 
 e2e: $(VENV)/tests ## the browser tests alone; installs Chromium with apt-get where it can
-	@scripts/install-chromium
+	@scripts/install-system chromium
 	@TIREFIT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/e2e
 
-trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time do, on an idle machine (TRIALS="releases faults" for some, TRIALS=all for the generated thousands too)
-	@$(PY) scripts/trials.py $(TRIALS)
+trials: $(VENV)/tests ## the long form of what crowds, faults, releases and time do, half an hour on an idle machine; installs nginx and Chromium with apt-get where it can (TRIALS="releases faults" for some, TRIALS=all for the generated thousands too)
+	@scripts/install-system chromium nginx
+	@TIREFIT_REQUIRE_BROWSER=1 $(PY) scripts/trials.py $(TRIALS)
 
 coverage: $(VENV)/tests ## which branches of schedule, booking and notifications no test takes; fails below 95 % of them
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -q --cov=tirefit/schedule --cov=tirefit/booking --cov=tirefit/notifications \
@@ -59,7 +60,7 @@ audit: $(VENV)/tests ## ask for known holes in the locked packages; fails when i
 
 .PHONY: screenshots
 screenshots: $(VENV)/tests ## take the pictures of README and docs anew
-	@scripts/install-chromium
+	@scripts/install-system chromium
 	@$(PY) scripts/screenshots.py
 
 .PHONY: texts

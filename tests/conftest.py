@@ -47,7 +47,9 @@ services_key = pytest.StashKey[Services]()
 
 def pytest_configure(config: pytest.Config) -> None:
     if not chromium() and os.environ.get("TIREFIT_REQUIRE_BROWSER"):
-        raise pytest.UsageError("the browser tests are asked for, and there is no Chromium (scripts/install-chromium)")
+        raise pytest.UsageError(
+            "the browser tests are asked for, and there is no Chromium (scripts/install-system chromium)"
+        )
     started_elsewhere = getattr(config, "workerinput", {}).get("services")
     config.stash[services_key] = Services(started_elsewhere)
     config.add_cleanup(config.stash[services_key].close)

@@ -122,7 +122,7 @@ class Site:
 @contextlib.contextmanager
 def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH')}:/usr/sbin")
-    assert nginx, "this needs nginx (Debian: apt-get install nginx-light)"
+    assert nginx, "this needs nginx (scripts/install-system nginx)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIREFIT_")}
     settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "TIREFIT_INSTANCE_PATH": str(folder)}
     settings |= {"TIREFIT_HTTPS": "1", "TIREFIT_PROXY_HOPS": "1", "TIREFIT_BASE_URL": "https://book.example.com"}
