@@ -5,10 +5,9 @@ together with the bookings, with one set of statements for a whole day.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import joinedload
@@ -16,19 +15,15 @@ from sqlalchemy.orm import joinedload
 from tirefit import clock, revisions
 from tirefit.booking.at_the_gate import delays
 from tirefit.booking.commands import needs_of
-from tirefit.booking.states import USER
-from tirefit.booking.steps import UNDO_WITHIN
 from tirefit.database import db
 from tirefit.models import (
     LIVE,
     Booking,
-    BookingEvent,
     Notification,
     Reservation,
     ScheduleException,
     ServicePoint,
     ServicePost,
-    User,
 )
 from tirefit.schedule import grid
 from tirefit.schedule.availability import live, load_slots, station_runs
@@ -234,31 +229,6 @@ def _places(point: ServicePoint, span: Span, now: datetime, moving: Booking) -> 
     return places
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One line of a booking's history: what happened, when, and who did it (the name of a person of the station)."""
-
-    at: datetime
-    event: str
-    actor: str
-    name: str
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
-
-
-def history(booking: Booking) -> list[Trace]:
-    """What became of a booking, oldest first."""
-    found = db.session.execute(
-        select(
-            BookingEvent.at, BookingEvent.event, BookingEvent.actor, User.name, BookingEvent.before, BookingEvent.after
-        )
-        .outerjoin(User, User.id == BookingEvent.user_id)
-        .where(BookingEvent.booking_id == booking.id)
-        .order_by(BookingEvent.id)
-    )
-    return [Trace(at, event, actor, name or "", was, became) for at, event, actor, name, was, became in found]
-
-
 def delay_of(booking: Booking) -> int:
     """By how many minutes a booking will begin later than booked, because those before it take longer."""
     point, now = booking.service_point, clock.now()
@@ -266,19 +236,6 @@ def delay_of(booking: Booking) -> int:
         return 0
     of_day = bookings_in(point, day_span(point.time_zone, local_day(point.time_zone, booking.starts_at)))
     return delays(of_day, now).get(booking.id, A_DAY * 0) // MINUTE
-
-
-def place_before(booking: Booking) -> tuple[int, datetime] | None:
-    """Where a booking stood before the station's people moved it just now: post number and start, to bring it back."""
-    last = db.session.scalar(
-        select(BookingEvent).where(BookingEvent.booking_id == booking.id).order_by(BookingEvent.id.desc()).limit(1)
-    )
-    if last is None or last.actor != USER or last.event not in ("rescheduled", "adjusted"):
-        return None
-    if clock.now() > last.at + UNDO_WITHIN or last.before["total_duration"] != booking.total_duration:
-        return None
-    number = db.session.scalar(select(ServicePost.post_number).where(ServicePost.id == last.before["service_post_id"]))
-    return (number, datetime.fromisoformat(last.before["starts_at"])) if number is not None else None
 
 
 def state_of(booking: Booking, point: ServicePoint, now: datetime) -> str:

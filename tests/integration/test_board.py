@@ -11,8 +11,9 @@ from sqlalchemy import func, select, update
 from tests import factories
 from tests.factories import ANNA, BORIS, MONDAY, booking, kyiv, sign_in
 from tirefit import paper
-from tirefit.board import history, load_day, load_of_posts
+from tirefit.board import load_day, load_of_posts
 from tirefit.booking.commands import Customer
+from tirefit.booking.history import history
 from tirefit.booking.steps import cancel_booking, report_late, transition_booking
 from tirefit.database import command, db
 from tirefit.models import Booking, BookingEvent, Notification, Reservation, ScheduleException

@@ -12,9 +12,10 @@ from flask import Blueprint, abort, redirect, render_template, request, session,
 from flask.typing import ResponseReturnValue
 
 from tirefit import clock, revisions
-from tirefit.board import delay_of, history, load_day, place_before, revision_of
+from tirefit.board import delay_of, load_day, revision_of
 from tirefit.booking.at_the_gate import lane
 from tirefit.booking.commands import reschedule_booking
+from tirefit.booking.history import history, place_before
 from tirefit.booking.states import TRANSITIONS, USER, possible_events
 from tirefit.booking.steps import (
     can_undo,

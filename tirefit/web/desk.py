@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from tirefit import clock, finding
-from tirefit.board import history
 from tirefit.booking.by_phone import book_by_phone, free_times
 from tirefit.booking.commands import Customer
+from tirefit.booking.history import history
 from tirefit.booking.states import USER, possible_events
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import db
