@@ -20,12 +20,13 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
-from tirefit import audit, clock, passwords
+from tirefit import audit, clock, limits, passwords
 from tirefit.database import command, db, on_commit
 from tirefit.errors import (
     Busy,
     EmailInvalid,
     EmailTaken,
+    OnlyByLink,
     PasswordUnfit,
     TooManyAttempts,
     UnknownStation,
@@ -73,13 +74,13 @@ def sign_in(email: str, password: str, address: str) -> SignIn:
     """Let in whoever e-mail and password belong to, or let them wait for their second step.
 
     Raises WrongCredentials, the same for an unknown person, a wrong password and a closed account, and as late.
-    Raises TooManyAttempts after ten failures of one account or from one address within five minutes, for the right
-    password too.
+    Raises TooManyAttempts after ten failures of one account or from one address within five minutes, and OnlyByLink
+    after twenty of one account in a day, for the right password too.
     """
     email, password = fold_email(email), _fold(password)
     if not (_is_password(password) and _is_text(email)):
         raise WrongCredentials()  # could not be right, and is not worth a slow hash
-    attempts = _begin_attempt(_subject("account", email), _subject("address", network_of(address)))
+    attempts = _begin_attempt(_account(email), _subject("address", network_of(address)))
     user = db.session.scalar(select(User).where(User.email == email, User.active))
     if not _matches(user.password_hash if user else _nobody, password) or user is None:
         raise WrongCredentials()
@@ -150,6 +151,7 @@ def write_user(
     user.roles = [UserRole(role=role, service_point_id=point_id) for point_id in point_ids]
     db.session.add(user)
     db.session.flush()
+    forget_wrong_passwords(email)  # tried before there was a right one
     for point_id in point_ids:
         given = {"email": email, "role": role}
         audit.record("user_added", "user", user.id, label=user.name, point_id=point_id, user_id=by_id, after=given)
@@ -199,19 +201,30 @@ def fold_email(email: str) -> str:
     return _fold(email).strip().lower()
 
 
+def forget_wrong_passwords(email: str) -> None:
+    """Inside a command: whoever has this address has shown it, by the right password or by a link sent there."""
+    account = _account(email)
+    db.session.execute(delete(LoginAttempt).where(LoginAttempt.subject == account))
+    limits.forget(limits.PASSWORDS, account)
+
+
 def new_password() -> str:
     """Four groups of four: 79 bits, and can be read out over the telephone."""
     return "-".join("".join(secrets.choice(GENERATED) for _ in range(4)) for _ in range(4))
 
 
 @command
-def _begin_attempt(*subjects: str) -> list[int]:
-    """Count this attempt as failed until it has succeeded; → its rows. Raises TooManyAttempts."""
-    since = clock.now() - ATTEMPTS_LAST
+def _begin_attempt(account: str, network: str) -> list[int]:
+    """Count this attempt as failed until it has succeeded; → its rows. Raises OnlyByLink, TooManyAttempts."""
+    since, subjects = clock.now() - ATTEMPTS_LAST, (account, network)
     if db.engine.dialect.name == "postgresql":  # SQLite has one writer: there attempts already come one by one
         for subject in sorted(subjects):
             db.session.execute(select(func.pg_advisory_xact_lock(func.hashtext(subject))))
     db.session.execute(delete(LoginAttempt).where(LoginAttempt.at <= since))
+    try:
+        limits.require_few(limits.PASSWORDS, account)
+    except TooManyAttempts as problem:  # said first: it is no use to come back in five minutes
+        raise OnlyByLink(**problem.facts) from None
     for subject in subjects:
         times = select(LoginAttempt.at).where(LoginAttempt.subject == subject).order_by(LoginAttempt.at.desc())
         recent = db.session.scalars(times.limit(MOST_ATTEMPTS)).all()
@@ -229,7 +242,7 @@ def _start_session(user_id: int, password: str, attempts: Sequence[int]) -> Sign
     if _hasher.check_needs_rehash(user.password_hash):
         user.password_hash = _hasher.hash(password)
     db.session.execute(delete(LoginAttempt).where(LoginAttempt.id.in_(attempts)))
-    db.session.execute(delete(LoginAttempt).where(LoginAttempt.subject == _subject("account", user.email)))
+    forget_wrong_passwords(user.email)
     if has_second_step(user_id) or must_have_second_step(user):
         return SignIn(_let_wait(user_id), waits=True)
     return SignIn(open_session(user_id), waits=False)
@@ -313,6 +326,10 @@ def network_of(address: str) -> str:
     except ValueError:
         return address
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
+
+
+def _account(email: str) -> str:
+    return _subject("account", email)
 
 
 def _subject(kind: str, value: str) -> str:

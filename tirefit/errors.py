@@ -357,6 +357,12 @@ class TooManyAttempts(Problem):
     status = 429
 
 
+class OnlyByLink(TooManyAttempts):
+    """Wrong passwords of one account have been tried all day. A link to a new password lets its owner in at once."""
+
+    code = "only_by_link"
+
+
 class OutOfReach(Problem):
     """The database is away, full or closed for writing. Nothing was changed; it may work again in a while."""
 

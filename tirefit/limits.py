@@ -28,6 +28,7 @@ class Limit:
 BOOKINGS = Limit("booking", 30, timedelta(hours=1))
 MOVES = Limit("move", 30, timedelta(hours=1))  # each writes to the station, too
 LINKS = Limit("link", 10, timedelta(hours=1))
+PASSWORDS = Limit("wrong password of the day", 20, timedelta(days=1))  # of one account
 # A million codes, three of which fit: whoever knows the password needs decades.
 CODES = (Limit("code", 5, timedelta(minutes=5)), Limit("code of the day", 50, timedelta(days=1)))
 

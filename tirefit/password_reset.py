@@ -50,7 +50,8 @@ def owner_of(token: str) -> User:
 
 @command
 def choose(token: str, password: str) -> None:
-    """Give the owner of the link a new password. Every browser of theirs is signed out, and no link opens any more.
+    """Give the owner of the link a new password, with which they are let in however many wrong ones were tried before.
+    Every browser of theirs is signed out, and no link opens any more.
 
     Raises ResetGone, PasswordUnfit, PasswordGuessable.
     """
@@ -58,6 +59,7 @@ def choose(token: str, password: str) -> None:
     db.session.expire_all()
     user = owner_of(token)
     user.password_hash = accounts.hashed(password, user.email, user.name)
+    accounts.forget_wrong_passwords(user.email)  # a stranger's guesses keep nobody out who reads the letters
     db.session.execute(delete(PersonLink).where(PersonLink.user_id == user.id))
     db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
     db.session.execute(delete(WaitingSignIn).where(WaitingSignIn.user_id == user.id))

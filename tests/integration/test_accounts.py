@@ -5,11 +5,12 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import func, select, update
 
 from tests import factories
 from tests.factories import MONDAY, PASSWORD, sign_in
-from tirefit import accounts, create_app
+from tirefit import accounts, create_app, password_reset
 from tirefit.database import command, db
 from tirefit.errors import (
     EmailInvalid,
@@ -221,6 +222,69 @@ def test_the_right_password_clears_the_count_of_the_account(client, olga):
     assert log_in(client).status_code == 303
 
     assert log_in(client, password="guess").status_code == 422
+
+
+@pytest.fixture
+def quick_hash(monkeypatch):
+    """For crowds of guesses: a real hash, only quick."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(accounts, "_hasher", hasher)
+    monkeypatch.setattr(accounts, "_nobody", hasher.hash("nobody's"))
+
+
+def twenty_wrong(email, at):
+    """From networks of all the world, and never ten within five minutes."""
+    for n in range(20):
+        at(MONDAY + timedelta(minutes=3 * n))
+        with pytest.raises(WrongCredentials):
+            accounts.sign_in(email, "guess", f"203.0.113.{n}")
+    at(MONDAY + timedelta(hours=4))
+
+
+def test_after_twenty_wrong_passwords_in_a_day_only_a_link_lets_in_and_the_page_says_so(client, olga, at, quick_hash):
+    twenty_wrong(olga.email, at)
+
+    for _ in range(2):
+        refused = log_in(client)
+        assert refused.status_code == 429 and "Получите ссылку письмом" in refused.text
+        assert 'href="/password"' in refused.text and sessions() == 0
+    at(MONDAY + timedelta(hours=23, minutes=59))
+    assert log_in(client).status_code == 429
+    at(MONDAY + timedelta(days=1))
+    assert log_in(client).status_code == 303
+
+
+def test_a_password_chosen_by_the_link_lets_in_at_once_whatever_a_stranger_tried(client, olga, at, quick_hash):
+    twenty_wrong(olga.email, at)
+    assert log_in(client).status_code == 429
+
+    link = f"/password/{password_reset.link_for(olga.email)}"
+    assert client.post(link, data={"password": "зимняя резина"}).location == "/login"
+
+    assert log_in(client, password="зимняя резина").status_code == 303
+
+
+def test_the_right_password_clears_the_count_of_the_day(olga, at, quick_hash):
+    for day in range(3):
+        for n in range(19):
+            at(MONDAY + timedelta(hours=day, minutes=3 * n))
+            with pytest.raises(WrongCredentials):
+                accounts.sign_in(olga.email, "guess", f"203.0.113.{n}")
+        assert accounts.sign_in(olga.email, PASSWORD, "203.0.113.99")
+
+
+def test_who_has_no_account_is_told_the_same_after_twenty_and_gets_in_when_there_is_one(
+    app, station, olga, at, quick_hash
+):
+    twenty_wrong("nobody@example.com", at)
+    at(MONDAY)
+    twenty_wrong(olga.email, at)
+    told = [log_in(app.test_client(), email).text for email in (olga.email, "nobody@example.com")]
+    assert told[0].replace(olga.email, "…") == told[1].replace("nobody@example.com", "…")
+
+    accounts.add_user("nobody@example.com", "staff", [station.slug], password=PASSWORD)
+
+    assert accounts.sign_in("nobody@example.com", PASSWORD, "203.0.113.99")
 
 
 def test_a_refused_try_does_not_prolong_the_wait(olga, at):
