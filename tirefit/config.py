@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "PORT": 5000,
     "BASE_URL": None,  # where letters point to; None: http://127.0.0.1:PORT
     "SECRET_KEY": None,  # None: made once and kept in the instance folder
+    "SECRET_KEY_FALLBACKS": (),  # earlier keys, while what was signed with them still holds
     "DEMO": False,  # demo data and the local mailbox page
     "HTTPS": False,  # cookies only over https
     "PROXY_HOPS": 0,  # trusted reverse proxies in front of the web process
@@ -73,6 +74,11 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
     return settings
 
 
+def keys(settings: Mapping[str, Any]) -> list[str]:
+    """With which what we are shown may have been signed; the last of them is the one that signs."""
+    return [*settings["SECRET_KEY_FALLBACKS"], settings["SECRET_KEY"]]
+
+
 def _require_sense(settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Refuse to start with what can only be a mistake, in one line that says what to change."""
     for name in environ:
@@ -87,6 +93,10 @@ def _require_sense(settings: Mapping[str, Any], environ: Mapping[str, str]) -> N
             f"a setting is still {CHANGE_ME}, as in the example",
         ),
         (key and len(key) < SHORTEST_KEY, f"TIREFIT_SECRET_KEY is shorter than {SHORTEST_KEY} characters"),
+        (
+            any(len(each) < SHORTEST_KEY for each in settings["SECRET_KEY_FALLBACKS"]),
+            f"a key of TIREFIT_SECRET_KEY_FALLBACKS is shorter than {SHORTEST_KEY} characters",
+        ),
         (not 0 < settings["PORT"] < 65536, f"PORT is {settings['PORT']}; it takes 1 to 65535"),
         (
             base and not base.startswith(("http://", "https://")),
@@ -126,6 +136,8 @@ def _read(name: str, text: str, default: Any) -> Any:
             return int(text)
         except ValueError:
             raise SystemExit(f"TIREFIT_{name} is {text!r}; it takes a whole number") from None
+    if isinstance(default, tuple):
+        return tuple(text.split())
     return text
 
 

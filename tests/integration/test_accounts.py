@@ -1,14 +1,17 @@
 """Signing in and out: who gets in, for how long, how often one may guess, and what a stolen cookie is worth."""
 
+import re
 import time
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from argon2 import PasswordHasher
+from flask import Response
 from sqlalchemy import func, select, update
 
 from tests import factories
+from tests.conftest import ON_ONE_DATABASE
 from tests.factories import MONDAY, PASSWORD, sign_in
 from tirefit import accounts, create_app, password_reset
 from tirefit.database import command, db
@@ -23,6 +26,7 @@ from tirefit.errors import (
 )
 from tirefit.models import LoginAttempt, User, UserRole, UserSession
 from tirefit.web.account import local_path
+from tirefit.web.remembered import Remembered, keep, recall
 
 BOARD = "/board/zimnyaya-5/2026-11-02"
 
@@ -463,3 +467,32 @@ def test_the_command_line_makes_an_account_and_says_what_it_did(app, client, olg
     assert (twice.exit_code, "has an account already" in twice.output) == (1, True)
     nowhere = run(args=["user", "add", "b@example.com", "--role", "staff", "--station", "nowhere"])
     assert (nowhere.exit_code, "No such station: nowhere" in nowhere.output) == (1, True)
+
+
+@ON_ONE_DATABASE
+def test_after_a_change_of_the_key_all_goes_on_while_the_old_one_is_a_fallback(app, client, station, olga, tmp_path):
+    """A session, a form that stands open, a phone that remembers its customer; without the old key they end."""
+    old, new = app.config["SECRET_KEY"], "the new key, which is long enough too"
+    sign_in(client, olga)
+    form = hidden_fields(client.get("/manage/posts"))
+    remembered = Remembered("Анна", "+380671234567", "", 1, (1,), station.slug)
+    with app.test_request_context():
+        keep(answer := Response(), remembered)
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+
+    def after_the_change(*fallbacks: str):
+        settings = {"DATABASE_URL": app.config["DATABASE_URL"], "INSTANCE_PATH": str(tmp_path)}
+        changed = create_app(TESTING=True, SECRET_KEY=new, SECRET_KEY_FALLBACKS=fallbacks, **settings)
+        browser = changed.test_client()
+        browser.set_cookie("tirefit", client.get_cookie("tirefit").value)
+        with changed.test_request_context(headers={"Cookie": cookie}):
+            recalled = recall()
+        return browser.get(BOARD).status_code, browser.post("/logout", data=form).status_code, recalled == remembered
+
+    assert after_the_change() == (303, 400, False)
+    assert after_the_change("some other key that never signed anything") == (303, 400, False)
+    assert after_the_change(old) == (200, 303, True)
+
+
+def hidden_fields(page) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))

@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from itertools import cycle
 from urllib.parse import quote
 
 import pytest
 from flask import g
 from sqlalchemy import select
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tests.conftest import ON_ONE_DATABASE
+from tests.customer import hold_form, post_hold, times_url
 from tests.factories import booking, car_type, kyiv, service, sign_in
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
@@ -326,6 +329,91 @@ def test_no_form_is_taken_without_its_token(client, town, olga, app, untouched, 
             assert client.post(address, json={"csrf_token": mine}).status_code == 400, address
     for address in guarded - {"/logout"}:  # it is the token that was missing
         assert client.post(address, data={"csrf_token": mine}).status_code != 400, address
+
+
+EVIL = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "https://localhost.evil.example"},
+    {"Origin": "https://[oops"},
+    {"Referer": "https://evil.example/localhost"},
+    {"Origin": "null", "Referer": "https://evil.example/"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"},
+)
+OURS = (
+    {},
+    {"Origin": "http://localhost"},
+    {"Origin": "http://localhost:8080", "Host": "localhost:8080"},
+    {"Origin": "https://tirefit.test"},  # TIREFIT_BASE_URL, behind a proxy that hands on another name
+    {"Origin": "null"},
+    {"Referer": "http://localhost/s/zimnyaya-5"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://some.tunnel.example"},
+    {"Sec-Fetch-Site": "none"},
+)
+
+
+@ON_ONE_DATABASE
+def test_no_form_of_another_site_is_taken_though_its_token_is_right(client, town, olga, app, untouched, monkeypatch):
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)
+    sign_in(client, olga)
+    sent = {"csrf_token": csrf_token(client.get("/manage/zimnyaya-5/settings/station"))}
+    guarded = [each for each in addresses_of(app, "POST") if not each.endswith("/reminders")]
+    with untouched():
+        for address, headers in [*zip(guarded, cycle(EVIL)), *((HOLD, headers) for headers in EVIL)]:
+            answer = client.post(address, data=sent, headers=headers)
+            assert answer.status_code == 400 and "Страница устарела" in answer.text, (address, headers)
+    for headers in OURS:
+        assert client.post(HOLD, data=sent, headers=headers).status_code == 409, headers
+    for headers in EVIL:  # a mail program's button, wherever it stands
+        answer = client.post(f"/b/{TICKET}/reminders", data={"List-Unsubscribe": "One-Click"}, headers=headers)
+        assert answer.status_code == 200, headers
+
+
+def test_a_page_that_was_open_for_two_hours_is_still_good(client, town, olga, app, monkeypatch, at):
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)
+    form = hold_form(client.get(times_url()), "15:00")
+    at("11:00")
+    assert client.post(HOLD, data=form).location.startswith("/h/")
+
+    sign_in(client, olga)
+    page = form_of(client.get("/manage/posts"))
+    at("13:00")
+    answer = client.post(f"/board/zimnyaya-5/bookings/{number()}/transition", data=page | {"event": "arrive"})
+    assert answer.status_code == 303 and first(Booking).status == "arrived"
+
+
+@ON_ONE_DATABASE
+def test_where_it_is_served_over_https_it_answers_to_its_own_name(client, town, app, monkeypatch, caplog):
+    caplog.set_level("INFO", "tirefit.security")
+    monkeypatch.setitem(app.config, "HTTPS", True)
+    strange = ("evil.example", "tirefit.test.evil.example", "evil.example:443", "10.0.0.7", "[oops", "")
+    for host in strange:
+        for path in ("/s/zimnyaya-5", "/api/v1/service_points", "/nothing-here", "/static/tirefit.css"):
+            answer = client.get(path, headers={"Host": host})
+            assert answer.status_code == 400 and "evil.example" not in answer.text, (host, path)
+        for path in ("/health/live", "/health/ready"):  # a balancer asks by address
+            assert client.get(path, headers={"Host": host}).status_code == 200
+    assert len(caplog.messages) == 4 * len(strange) and "another name" in caplog.messages[0]
+    for host in ("tirefit.test", "TIREFIT.test:443", "127.0.0.1:5001", "localhost", "[::1]:5001"):
+        assert client.get("/s/zimnyaya-5", headers={"Host": host}).status_code == 200, host
+    monkeypatch.setitem(app.config, "HTTPS", False)  # a demo, or a machine in the station's own network
+    assert client.get("/s/zimnyaya-5", headers={"Host": "192.168.1.7:5000"}).status_code == 200
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(("proxies", "last"), [(0, 429), (1, 303)])
+def test_a_made_up_address_of_a_client_is_no_other_network(app, station, monkeypatch, proxies, last):
+    """Holds are counted by network. Only a proxy of ours says from which one they come, as with one in front."""
+    if proxies:
+        monkeypatch.setattr(app, "wsgi_app", ProxyFix(app.wsgi_app, x_for=proxies))
+    answers = []
+    for n in range(11):
+        phone = app.test_client()
+        phone.environ_base["HTTP_X_FORWARDED_FOR"] = f"203.0.113.{n}"
+        hours, minutes = divmod(9 * 60 + 40 + 40 * n, 60)
+        answers.append(post_hold(phone, f"2026-11-02T{hours:02}:{minutes:02}+02:00").status_code)
+
+    assert answers == [303] * 10 + [last]
 
 
 @ON_ONE_DATABASE

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import ON_ONE_DATABASE
-from tests.factories import PASSWORD, sign_in
+from tests.factories import PASSWORD, booking, sign_in
 from tirefit import people
 from tirefit.database import db
 from tirefit.jobs import tasks
@@ -92,6 +92,23 @@ def test_the_answer_is_the_same_whether_there_is_such_an_account(client, station
     assert [(answer.status_code, answer.location) for answer in answers] == [(303, "/password?sent=1")] * 2
     assert len({client.get(answer.location).text for answer in answers}) == 1
     assert tasks.drain_letters() == 1
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": "host=evil.example;proto=http"}],
+    ids=lambda headers: next(iter(headers)),
+)
+def test_whoever_asks_under_another_name_sends_a_letter_with_our_links(client, station, olga, smtp, headers):
+    made = booking(station, "12:00")
+    for address, email in ((ASK, olga.email), ("/find", made.customer_email)):
+        assert client.post(address, data={"email": email}, headers=headers).status_code == 303
+    tasks.drain_letters()
+
+    texts = [letter.get_body((kind,)).get_content() for letter in smtp.messages for kind in ("plain", "html")]
+    assert {olga.email, made.customer_email} <= {letter["To"] for letter in smtp.messages}
+    assert all("https://tirefit.test/" in text and "evil.example" not in text for text in texts)
 
 
 @ON_ONE_DATABASE

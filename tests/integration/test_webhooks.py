@@ -133,6 +133,26 @@ def test_what_happens_to_a_booking_is_told_once_and_signed(app, station, listene
     assert secret not in str([vars(row) for row in (*rows(), endpoint)])
 
 
+@ON_ONE_DATABASE
+def test_while_the_key_is_changed_the_old_secret_and_the_new_one_verify(app, station, listener, endpoint, monkeypatch):
+    def signatures(*fallbacks):
+        monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", fallbacks)
+        endpoints.send_test(endpoint.id)
+        assert tasks.deliver_webhooks() == 1
+        return listener.told[-1][1]["webhook-signature"].split(" "), listener.told[-1]
+
+    def made_with(key, told):
+        secret = endpoints.secret_of(station.id, endpoint.seed, key)
+        return delivery.signed_headers([secret], told[1]["webhook-id"], told[2])["webhook-signature"]
+
+    old, new = app.config["SECRET_KEY"], "the new key, which is long enough too"
+    monkeypatch.setitem(app.config, "SECRET_KEY", new)
+    given, told = signatures(old)
+    assert given == [made_with(new, told), made_with(old, told)]
+    given, told = signatures()
+    assert given == [made_with(new, told)]
+
+
 def test_it_shares_the_fate_of_the_change_and_goes_to_those_who_want_it(station, listener, endpoint, stranger):
     elsewhere = stranger.roles[0].service_point_id
     for about in (

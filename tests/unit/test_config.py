@@ -15,6 +15,7 @@ def load(tmp_path, **settings):
         ({"TIREFIT_MAIL_SEVER": "smtp.example.com"}, "no setting of TireFit; did you mean TIREFIT_MAIL_SERVER?"),
         ({"TIREFIT_COFFEE": "1"}, "TIREFIT_COFFEE is no setting of TireFit"),
         ({"TIREFIT_SECRET_KEY": "secret"}, "shorter than 32"),
+        ({"TIREFIT_SECRET_KEY_FALLBACKS": f"{'k' * 32} secret"}, "FALLBACKS is shorter than 32"),
         ({"PORT": "0"}, "PORT is 0"),
         ({"PORT": "http"}, "whole number"),
         ({"TIREFIT_BASE_URL": "book.example.com"}, "begins with https://"),
@@ -42,11 +43,13 @@ def test_what_makes_sense_starts(tmp_path):
         TIREFIT_HTTPS="1",
         TIREFIT_BASE_URL="https://book.example.com/",
         TIREFIT_SECRET_KEY="k" * 32,
+        TIREFIT_SECRET_KEY_FALLBACKS=f"{'i' * 32} {'j' * 32}",
         TIREFIT_TRIALS="1",
         DATABASE_URL="postgres://tirefit@db/tirefit",
     )
 
     assert found["BASE_URL"] == "https://book.example.com"
+    assert config.keys(found) == ["i" * 32, "j" * 32, "k" * 32], "the last one signs"
     assert found["DATABASE_URL"] == "postgresql+psycopg://tirefit@db/tirefit"
 
 

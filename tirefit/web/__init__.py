@@ -15,6 +15,7 @@ from tirefit.web import (
     city,
     desk,
     dev,
+    elsewhere,
     embed,
     erasing,
     errors,
@@ -96,11 +97,13 @@ def init_app(app: Flask) -> None:
         MAX_CONTENT_LENGTH=256 * 1024,
         MAX_FORM_PARTS=500,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form may wait for its customer
-        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which some browsers and proxies take away
+        WTF_CSRF_SECRET_KEY=config.keys(app.config),
+        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which some browsers and proxies take away; see elsewhere.py
     )
     app.url_map.converters.update(int=Id, slug=Slug, token=Token, number=Number, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.before_request(_take_forms_only)
+    elsewhere.init_app(app)
     if not app.testing:  # tests write what was counted when they want to see it
         app.teardown_request(lambda _error: usage.write_when_due())
     policy.init_app(app)

@@ -12,6 +12,7 @@ from flask import current_app, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response
 
+from tirefit import config
 from tirefit.models import Booking
 from tirefit.web.picker import Choice
 
@@ -76,4 +77,4 @@ def _name() -> str:
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="remembered")
+    return URLSafeTimedSerializer(config.keys(current_app.config), salt="remembered")

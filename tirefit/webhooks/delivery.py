@@ -14,13 +14,13 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import current_app
 
-from tirefit import clock
-from tirefit.config import VERSION
+from tirefit import clock, config
 from tirefit.database import db
 from tirefit.webhooks.endpoints import PREFIX, secret_of
 from tirefit.webhooks.outbox import ClaimedDelivery
@@ -49,24 +49,25 @@ class NotAllowed(Exception):
 def deliver(claimed: ClaimedDelivery) -> Outcome:
     """Tell it, and hear what is answered. Raises nothing that has to do with the other side."""
     db.session.rollback()
-    secret = secret_of(claimed.service_point_id, claimed.seed, current_app.config["SECRET_KEY"])
+    keys = reversed(config.keys(current_app.config))
+    secrets = [secret_of(claimed.service_point_id, claimed.seed, key) for key in keys]
     return post(
         claimed.url,
         claimed.body.encode(),
-        signed_headers(secret, claimed.message_id, claimed.body.encode()),
+        signed_headers(secrets, claimed.message_id, claimed.body.encode()),
         internal=current_app.config["WEBHOOKS_INTERNAL"],
     )
 
 
-def signed_headers(secret: str, message_id: str, body: bytes) -> dict[str, str]:
-    """Who sends it and when, and a proof of both."""
+def signed_headers(secrets: Iterable[str], message_id: str, body: bytes) -> dict[str, str]:
+    """Who sends it and when, and a proof of both, under each secret: a receiver takes the one that it knows."""
     timestamp = str(int(clock.now().timestamp()))
-    key = base64.b64decode(secret.removeprefix(PREFIX))
-    digest = hmac.digest(key, b".".join((message_id.encode(), timestamp.encode(), body)), "sha256")
+    signed = b".".join((message_id.encode(), timestamp.encode(), body))
+    digests = (hmac.digest(base64.b64decode(each.removeprefix(PREFIX)), signed, "sha256") for each in secrets)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
     }
 
 
@@ -74,7 +75,11 @@ def post(url: str, body: bytes, headers: dict[str, str], *, internal: bool) -> O
     """One POST. `internal`: addresses of our own network may be asked too (for development)."""
     parts = urlsplit(url)
     address = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    headers = headers | {"Content-Type": "application/json", "User-Agent": f"TireFit/{VERSION}", "Connection": "close"}
+    headers = headers | {
+        "Content-Type": "application/json",
+        "User-Agent": f"TireFit/{config.VERSION}",
+        "Connection": "close",
+    }
     too_late = Outcome(None, f"no answer within {SECONDS:.0f} seconds")
     try:
         connection = _connection(parts.scheme, parts.hostname or "", parts.port, internal=internal)
