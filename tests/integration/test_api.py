@@ -67,6 +67,12 @@ def test_a_time_that_is_listed_can_be_held_booked_moved_and_given_back(client, s
     assert first in day(client, station, query, "2026-11-03")["times"]
 
 
+def test_a_booking_needs_no_consent(client, job):
+    sent = job | WHO | {"starts_at": "2026-11-03T10:00:00+02:00", "consent": False}
+    assert client.post(f"{API}/bookings", json=sent).status_code == 201
+    assert db.session.scalars(db.select(Booking.consent_at)).all() == [None]
+
+
 def test_a_station_that_confirms_by_hand_confirms_bookings_of_programs_by_hand(client, app, job):
     @command
     def by_hand():
@@ -258,7 +264,6 @@ def test_every_wrong_field_is_named(client, job):
         ({"starts_at": "2026-11-02T10:07:00+02:00"}, 409, "time_matches_no_slot", None),
         ({"starts_at": "2026-11-03T03:00:00+02:00"}, 409, "slot_not_offered", None),
         ({"starts_at": TEN, "post_number": 77}, 409, "slot_not_offered", None),
-        ({"consent": False}, 422, "invalid", "#/consent"),
         ({"plate": "@@@"}, 422, "invalid", "#/plate"),
         ({"customer": {"name": "7", "phone": "067"}}, 422, "invalid", "#/customer/name"),
         ({"service_point_id": 999}, 404, "not_found", None),

@@ -20,7 +20,8 @@ from tirefit.errors import StillNeeded
 from tirefit.finding import Wanted, find_bookings
 from tirefit.jobs import tasks
 from tirefit.models import Booking, BookingEvent, WaitingVisit
-from tirefit.notifications.outbox import claim, mark_failed
+from tirefit.notifications import reminders
+from tirefit.notifications.outbox import claim, is_stopped, mark_failed
 from tirefit.schedule.reservations import new_token
 
 CANARY = Customer(name="Канарейка", phone="+380939876543", email="kanareyka@example.com")
@@ -52,6 +53,7 @@ def found_in(text):
 def test_a_forgotten_customer_is_nowhere_and_the_visit_still_counts(station, visit):
     letter = claim()
     mark_failed(letter.id, letter.lease, f"550 no such mailbox: {CANARY.email}")
+    reminders.stop_letters(visit.id)
     cancel_booking(visit.id, actor="customer", reason="передумала совсем")
     assert found_in(everywhere())
 
@@ -64,6 +66,16 @@ def test_a_forgotten_customer_is_nowhere_and_the_visit_still_counts(station, vis
     assert db.session.scalars(select(BookingEvent.event).order_by(BookingEvent.id)).all()[-1] == "forgotten"
     assert find_bookings(station, Wanted("Канарейка")).total == 0
     assert find_bookings(station, Wanted(visit.number)).total == 1
+
+
+def test_who_wants_no_reminders_gets_none_while_another_visit_of_theirs_is_known(station, visit):
+    other = booking(station, "2026-11-03 12:00", CANARY)
+    reminders.stop_letters(visit.id)
+    cancel_booking(visit.id, actor="customer")
+
+    privacy.forget(visit.id, actor="customer")
+
+    assert is_stopped(db.session.get_one(Booking, other.id))
 
 
 def test_a_visit_that_is_ahead_cannot_be_forgotten(visit):
@@ -103,7 +115,9 @@ def test_who_waited_at_the_gate_is_forgotten_too(station, at):
     assert db.session.scalars(select(WaitingVisit.plate)).all() == [""]
 
 
-def test_the_customer_takes_everything_along(client, station, visit, key):
+def test_the_customer_takes_everything_along_and_nothing_of_anybody_else(client, station, visit, key):
+    other = Customer("Соседка", "+380501112299", "sosedka@example.com")
+    booking(station, "12:00", other, plate="ОТ 7777 ЕР", notes="у соседки")
     client.get(f"/b/{key}")
 
     answer = client.get(f"/b/{visit.number}/data.json")
@@ -115,6 +129,11 @@ def test_the_customer_takes_everything_along(client, station, visit, key):
     assert told["starts_at"] == "2026-11-02T10:00:00+00:00"
     assert [change["what"] for change in told["changes"]] == ["created"]
     assert [letter["to"] for letter in told["letters"]] == [CANARY.email]
+    by_phone = current_app.test_cli_runner().invoke(args=["customer", "export", CANARY.phone]).output
+    for file in (answer.text, by_phone):
+        said = json.dumps(json.loads(file), ensure_ascii=False).lower()
+        assert "канарейка" in said
+        assert [trace for trace in ("сосед", "1112299", "sosedka", "7777") if trace in said] == []
 
 
 def test_the_customer_erases_a_visit_that_is_over(client, station, visit, key):

@@ -482,6 +482,19 @@ def test_booking_gives_a_ticket_and_nothing_more_to_do(client, station):
     assert "отправьте себе ссылку" in page.text  # no e-mail was given
 
 
+def test_a_booking_needs_no_consent_and_claims_none(client, station, at):
+    """What goes beyond it is a box of its own, not ticked; when it was ticked is kept."""
+    page = client.get(tap(client, "10:00").location)
+    assert checked(page) == []
+    assert "соглаша" not in page.text and "/privacy?s=zimnyaya-5" in page.text
+    book(client, tap(client, "10:00").location)
+    assert db.session.scalars(select(Booking.consent_at)).all() == [None]
+
+    agreed = at("09:07")
+    book(client, tap(client, "12:00").location, remember="1")
+    assert db.session.scalars(select(Booking.consent_at).order_by(Booking.id)).all() == [None, agreed]
+
+
 def test_the_same_form_twice_is_one_booking(client, station):
     location = tap(client, "10:00").location
     page = client.get(location)

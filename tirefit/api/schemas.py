@@ -338,7 +338,13 @@ class NewBooking(Sent):
     plate = fields.String(validate=at_most(PLATE_LENGTH), load_default="")
     notes = Line(validate=at_most(NOTES_LENGTH), load_default="")
     locale = fields.String(validate=one_of(*LANGUAGES))
-    consent = Truth(required=True, metadata={"description": "The customer agrees that these data are kept."})
+    consent = Truth(
+        required=True,
+        metadata={
+            "description": "Has the customer agreed to what your program asks for beyond the booking? A booking itself"
+            " needs no consent: false books too. Of true the moment is kept."
+        },
+    )
 
 
 class BookedService(Answer):

@@ -58,6 +58,7 @@ def create_booking(
     source: str = "online",
     plate: str = "",
     notes: str = "",
+    consents: bool = False,
     origin: str | None = None,
 ) -> Booking:
     """Make a hold into a booking, or book a time directly. `token` opens the booking afterwards.
@@ -68,6 +69,8 @@ def create_booking(
     `token` is also the key of the request: the same one with the same content gives the same booking, however often and
     by whichever process it is asked; with other content it is refused (KeyReused). `origin` is the network it comes
     from, which may make so many an hour (TooManyAttempts).
+
+    `consents`: they agree to more than the booking, which itself needs no consent; when is kept (docs/privacy.md).
 
     The plan's validations: `slot_must_be_available` and `booking_time_matches_slot` (a hold has passed them;
     `reasons.refusal` names them otherwise), `services_fit_in_time_slot` (ServicesDoNotFit),
@@ -97,7 +100,7 @@ def create_booking(
         if hold is not None:
             reservations.free(hold.reservation_id)
         taken = _take_time(point, visit, token, starts_at, post_number)
-    more = {"plate": plate, "notes": notes, "request_hash": asked}
+    more = {"plate": plate, "notes": notes, "request_hash": asked, "consent_at": clock.now() if consents else None}
     booking = write_booking(point, visit, customer, taken, locale=locale, source=source, **more)
     write_link(booking, token)
     record_made(booking, "created", actor=states.CUSTOMER if source in BY_CUSTOMERS else states.USER)
@@ -318,7 +321,6 @@ def write_booking(
         status="confirmed" if point.auto_confirm or source not in BY_CUSTOMERS else "pending",
         source=source,
         locale=locale,
-        consent_at=clock.now() if source in BY_CUSTOMERS else None,
         created_at=clock.now(),
         revision=1,
         version=1,

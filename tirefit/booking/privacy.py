@@ -8,14 +8,14 @@ lists what is kept where.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from tirefit import clock, revisions
 from tirefit.booking import states
 from tirefit.booking.record import load_for_change, note
 from tirefit.database import command, db
 from tirefit.errors import StillNeeded
-from tirefit.models import Booking, BookingEvent, BookingLink, Notification, WaitingVisit
+from tirefit.models import Booking, BookingEvent, BookingLink, LetterStop, Notification, WaitingVisit
 
 A_BATCH = 200
 SYSTEM = "system"
@@ -105,6 +105,7 @@ def _forget_some(before: datetime) -> int:
 def _forget(booking: Booking, actor: str, user_id: int | None) -> None:
     if not any(getattr(booking, name) for name in PERSONAL):
         return
+    _forget_wish_for_no_letters(booking)
     for name, nothing in PERSONAL.items():
         setattr(booking, name, nothing)
     booking.request_hash = None  # of a name and a phone, too
@@ -119,6 +120,19 @@ def _forget(booking: Booking, actor: str, user_id: int | None) -> None:
         trace.before, trace.after = ({**kept, **_blank(kept)} for kept in (trace.before, trace.after))
     note(booking, "forgotten", actor=actor, user_id=user_id)
     revisions.touch(booking.service_point_id)
+
+
+def _forget_wish_for_no_letters(booking: Booking) -> None:
+    """The address that wanted no reminders, once the station has no other booking to remind it of."""
+    if not booking.customer_email:
+        return
+    point_id, address = booking.service_point_id, booking.customer_email.lower()
+    others = select(Booking.id).where(
+        Booking.service_point_id == point_id, func.lower(Booking.customer_email) == address, Booking.id != booking.id
+    )
+    if db.session.scalar(others.limit(1)) is None:
+        wish = (LetterStop.service_point_id == point_id, LetterStop.email == address)
+        db.session.execute(delete(LetterStop).where(*wish))
 
 
 def _blank(kept: dict[str, Any]) -> dict[str, Any]:

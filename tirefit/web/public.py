@@ -164,6 +164,7 @@ def book(token: str) -> Answer:
             wheel_inches=wish.choice.wheel_inches,
             locale=i18n.language(),
             plate=who.plate,
+            consents=form.remember.data,
             origin=visitor.network(),
         )
     except picker.TIME_IS_GONE as problem:
