@@ -255,7 +255,8 @@ def as_integers(row: tuple[Any, ...]) -> tuple[Any, ...]:
 @contextmanager
 def writing() -> Iterator[Bulk]:
     """One transaction on a bare connection that may write."""
-    with writers_queue(db.engine), db.engine.connect().execution_options(**WRITE) as connection, connection.begin():
+    turn = writers_queue(db.engine, time.monotonic() + 600)
+    with turn, db.engine.connect().execution_options(**WRITE) as connection, connection.begin():
         yield Bulk(connection.connection.driver_connection, connection.dialect.name)
 
 

@@ -5,6 +5,7 @@ migration can break without a word is looked at: rows that refer to nothing, and
 """
 
 import sqlite3
+import time
 
 from alembic import context
 from alembic.script import ScriptDirectory
@@ -14,13 +15,16 @@ from tirefit.database import WRITE, UtcDateTime, db, writers_queue
 from tirefit.models.audit import SQLITE_JOURNAL_GUARD
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD, overlap_guard_is_there
 
+PATIENCE = 600  # seconds that another process's migration may take before this one gives up
+
 script = ScriptDirectory.from_config(context.config)
 
 
 def run_migrations():
     if context.is_offline_mode():
         raise CommandError("Migrations move data, and so need the database: there is no --sql here.")
-    with writers_queue(db.engine), db.engine.connect().execution_options(**WRITE) as connection:
+    until = time.monotonic() + PATIENCE
+    with writers_queue(db.engine, until), db.engine.connect().execution_options(**WRITE) as connection:
         connection.detach()  # closed for good at the end, and with it what is set on it here
         if connection.dialect.name == "sqlite":
             prepare_sqlite(connection)
@@ -54,7 +58,7 @@ def prepare_sqlite(connection):
 def prepare_postgresql(connection):
     """Wait for another process's migration, but not in a queue for a table: all its readers would wait behind us."""
     connection.exec_driver_sql("SET statement_timeout = 0")
-    connection.exec_driver_sql("SET lock_timeout = '10min'")
+    connection.exec_driver_sql(f"SET lock_timeout = '{PATIENCE}s'")
     connection.exec_driver_sql("SELECT pg_advisory_lock(hashtext('tirefit.migrations'))")
     connection.exec_driver_sql("SET lock_timeout = '2s'")
     connection.commit()

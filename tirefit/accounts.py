@@ -10,7 +10,6 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -21,9 +20,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
 from tirefit import audit, clock, limits, passwords
-from tirefit.database import command, db, on_commit
+from tirefit.database import command, db, on_commit, worth_no_waiting
 from tirefit.errors import (
-    Busy,
     EmailInvalid,
     EmailTaken,
     OnlyByLink,
@@ -98,7 +96,7 @@ def signed_in(token: str) -> User | None:
     if now >= min(session.last_seen_at + IDLE, session.created_at + ABSOLUTE):
         return None
     if now >= session.last_seen_at + SEEN_EVERY:
-        with suppress(Busy):  # a page is worth more than the note that it was seen
+        with worth_no_waiting():  # the page is worth more than the note that it was seen
             _note_visit(session.token_hash)
     return session.user
 

@@ -7,7 +7,6 @@ booking.steps and booking.at_the_gate.
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,8 +18,8 @@ from tirefit.board import bookings_in, revision_of, state_of
 from tirefit.booking.at_the_gate import MINUTE, delays, expected_end
 from tirefit.booking.states import BY_HAND, USER, possible_events
 from tirefit.booking.steps import UNDO_WITHIN, can_undo
-from tirefit.database import command, db
-from tirefit.errors import Busy, WrongCode
+from tirefit.database import command, db, worth_no_waiting
+from tirefit.errors import WrongCode
 from tirefit.limits import Limit, require_few
 from tirefit.models import (
     LIVE,
@@ -97,7 +96,7 @@ def device_of(token: str) -> BayDevice | None:
     station = contains_eager(BayDevice.post).contains_eager(ServicePost.service_point)
     device = db.session.scalar(revisions.with_revision(found, station))
     if device is not None and (device.last_seen_at is None or clock.now() >= device.last_seen_at + SEEN_EVERY):
-        with suppress(Busy):  # the screen is worth more than the note that it was seen
+        with worth_no_waiting():  # the screen is worth more than the note that it was seen
             _note_visit(device.id)
     return device
 

@@ -4,13 +4,14 @@ Outside a command every transaction is read-only, on both databases: a write tha
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache, wraps
-from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import IO, Any, Literal, ParamSpec, TypeVar
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -34,10 +35,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 8
-# Connection lost, no room, shutting down, cancelled by the timeout, read-only, disks, files; a lock that did not come
-# for a reader (a command tries again); and, last, how a standby refuses to begin a transaction that writes: from a
-# server that leads we ask for no feature it has not.
-POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "58", "55P03", "0A000")
+# Seconds that a command waits for its locks, all its tries together, before it says that it is Busy: while a person
+# waits for the answer; for those who have time, and hold a lease of 90 seconds; and for what is worth no waiting.
+PATIENCE, PATIENCE_OF_JOBS, NO_PATIENCE = 5.0, 30.0, 0.25
+A_LOCK = 5  # seconds that PostgreSQL waits for each lock, when nothing else is said
+SQLITE_WAITS = 10_000  # milliseconds, of a reader, and of a writer who is no command
+MOST_IN_VAIN = 10  # turns in the writers' queue that a process has given up: then it is Busy at once
+# Connection lost, no room, shutting down, cancelled by the timeout, read-only, stood still in a transaction, disks,
+# files; a lock that did not come for a reader (a command tries again); and, last, how a standby refuses to begin a
+# transaction that writes: from a server that leads we ask for no feature it has not.
+POSTGRESQL_IS_AWAY = ("08", "53", "57", "25006", "25P03", "58", "55P03", "0A000")
 SQLITE_IS_AWAY = ("disk is full", "disk I/O error", "readonly database", "unable to open", "is locked")
 WRITE: Mapping[str, Any] = {"writes": True, "postgresql_readonly": False}
 READ: Mapping[str, Any] = {"writes": False, "postgresql_readonly": True}
@@ -96,12 +103,12 @@ def engine_options(database_url: str) -> dict[str, Any]:
     """How the engine is made: reading is the default, waiting is bounded."""
     if make_url(database_url).get_backend_name() == "sqlite":
         return {"execution_options": READ}
-    timeouts = "-c lock_timeout=5000 -c statement_timeout=10000 -c timezone=UTC"
+    timeouts = f"-c lock_timeout={A_LOCK}s -c statement_timeout=10s -c idle_in_transaction_session_timeout=60s"
     return {
         "execution_options": READ,
         "pool_pre_ping": True,
         "pool_timeout": 10,
-        "connect_args": {"options": timeouts, "connect_timeout": 5, "prepare_threshold": None},
+        "connect_args": {"options": f"{timeouts} -c timezone=UTC", "connect_timeout": 5, "prepare_threshold": None},
     }
 
 
@@ -110,7 +117,7 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
 
     A command does not call a command; what two commands share is a private function. It may run again from the start
     after a deadlock, a serialization failure or a lock that did not come: it must do nothing outside the database but
-    `on_commit`. Raises Busy when the lock does not come in time.
+    `on_commit`. Raises Busy when its locks do not come in time, however often it has tried.
     """
 
     @wraps(func)
@@ -118,12 +125,14 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
         info = db.session().info
         if "command" in info:
             raise RuntimeError(f"{func.__name__} called inside {info['command']}")
+        deadline = time.monotonic() + info.get("patience", PATIENCE_OF_JOBS)
         for attempt in range(1, ATTEMPTS + 1):
             db.session.rollback()  # whatever the reader saw before is read again, under the lock
             info.update(command=func.__name__, before_commit=[], on_commit=[])
             try:
-                with writers_queue(db.engine):
-                    db.session.connection(execution_options=dict(WRITE))
+                with writers_queue(db.engine, deadline):
+                    db.session.connection(execution_options={**WRITE, "deadline": deadline})
+                    _wait_only_until(deadline)
                     result = func(*args, **kwargs)
                     if keep := info.get("keep_result"):
                         keep(result)
@@ -134,7 +143,7 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
                 db.session.rollback()
                 if not _worth_another_try(error):
                     raise
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or time.monotonic() >= deadline:
                     raise Busy() from error
                 time.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)
                 continue
@@ -178,6 +187,26 @@ def before_commit(hook: Callable[[], None]) -> None:
     hooks = db.session().info["before_commit"]
     if hook not in hooks:
         hooks.append(hook)
+
+
+def somebody_waits() -> None:
+    """From now on a person waits for what the commands of this session do: they give up sooner."""
+    db.session().info["patience"] = PATIENCE
+
+
+@contextmanager
+def worth_no_waiting() -> Iterator[None]:
+    """A note that is written beside a page, by the command that is called in this block: where it would have to wait,
+    it is not written.
+    """
+    info = db.session().info
+    before = info.get("patience", PATIENCE_OF_JOBS)
+    info["patience"] = NO_PATIENCE
+    try:
+        with suppress(Busy):
+            yield
+    finally:
+        info["patience"] = before
 
 
 @contextmanager
@@ -250,28 +279,72 @@ def _worth_another_try(error: DBAPIError) -> bool:
 
 
 @contextmanager
-def writers_queue(engine: Engine) -> Iterator[None]:
-    """On SQLite, let writers of all processes come in the order of their arrival.
+def writers_queue(engine: Engine, deadline: float) -> Iterator[None]:
+    """On SQLite, let writers of all processes come in the order of their arrival. Raises Busy when ours has not come
+    by `deadline` (of the monotonic clock): somebody may have been stopped in the middle of writing.
 
     SQLite's busy handler sleeps and looks again, and so starves some writers for seconds; flock(2) wakes the next one.
     This is about fairness only: BEGIN IMMEDIATE and the triggers keep the data right without it.
     """
-    path = _database_file(engine.url)
-    if path is None or fcntl is None:
+    queue = _queue_of(engine.url)
+    if queue is None:
         yield
         return
-    with open(f"{path}-queue", "ab") as queue:
-        fcntl.flock(queue, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(queue, fcntl.LOCK_UN)
+    _take_turn(queue, deadline)
+    try:
+        yield
+    finally:
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        queue.close()
 
 
-def _database_file(url: URL) -> Path | None:
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        return Path(url.database)
-    return None
+def _take_turn(queue: IO[bytes], deadline: float) -> None:
+    """flock(2) knows no time limit: a thread waits in it, and this one for the thread."""
+    try:
+        fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    except BlockingIOError:
+        if len(_in_vain) >= MOST_IN_VAIN:
+            queue.close()
+            raise Busy() from None
+    turn: Future[None] = Future()
+    threading.Thread(target=_wait_for, args=(turn, queue), name="writers' queue", daemon=True).start()
+    try:
+        turn.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        _in_vain.add(turn)
+        if turn.cancel():
+            raise Busy() from None
+        _in_vain.discard(turn)  # it came at the last moment
+
+
+def _wait_for(turn: "Future[None]", queue: IO[bytes]) -> None:
+    fcntl.flock(queue, fcntl.LOCK_EX)
+    if turn.set_running_or_notify_cancel():
+        turn.set_result(None)
+    else:
+        _in_vain.discard(turn)
+        queue.close()  # the next one's turn
+
+
+_in_vain = set[Future[None]]()  # turns that nobody of this process waits for any more
+
+
+def _queue_of(url: URL) -> IO[bytes] | None:
+    """None: writers need none, or in that folder no file can be made, and the database will say the same."""
+    if fcntl is None or url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    try:
+        return open(f"{url.database}-queue", "ab")
+    except OSError:
+        return None
+
+
+def _wait_only_until(deadline: float) -> None:
+    """On PostgreSQL: who has less time than the engine's settings give waits no longer than that for any lock."""
+    left = deadline - time.monotonic()
+    if db.engine.dialect.name == "postgresql" and round(left, 1) < A_LOCK:
+        db.session.execute(text(f"SET LOCAL lock_timeout = {max(1, round(left * 1000))}"))  # 0 would be for ever
 
 
 @event.listens_for(Engine, "connect")
@@ -280,7 +353,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     if not type(connection).__module__.startswith("sqlite3"):
         return
     connection.isolation_level = None  # sqlite3 would begin by itself, deferred, and only before a write
-    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in (f"busy_timeout = {SQLITE_WAITS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -292,6 +365,15 @@ def _begin_sqlite(connection: Connection) -> None:
     """
     if connection.dialect.name != "sqlite":
         return
-    writes = connection.get_execution_options().get("writes", False)
+    options = connection.get_execution_options()
+    writes, deadline = options.get("writes", False), options.get("deadline")
     connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if deadline is None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        return
+    sqlite: Any = connection.connection.dbapi_connection
+    sqlite.execute(f"PRAGMA busy_timeout = {max(0, round((deadline - time.monotonic()) * 1000))}")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        sqlite.execute(f"PRAGMA busy_timeout = {SQLITE_WAITS}")

@@ -14,8 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from tirefit import clock
-from tirefit.database import command, db
-from tirefit.errors import Busy
+from tirefit.database import command, db, worth_no_waiting
 from tirefit.models import UsageCount
 
 LOOKED, HELD, REFUSED, EMPTY = "looked", "held", "refused", "empty"
@@ -60,7 +59,10 @@ def count(point_id: int, kind: str) -> None:
 def write_when_due() -> None:
     """Called after each request; mostly there is nothing to do."""
     if _buffer.is_due:
-        with suppress(Busy, SQLAlchemyError):  # counts are worth nobody's waiting, and no page that has been made
+        with (
+            worth_no_waiting(),
+            suppress(SQLAlchemyError),
+        ):  # counts are worth no page that has been made
             write(_buffer.take())
 
 

@@ -1,11 +1,14 @@
 """A command changes the database whole or not at all; everything else only reads."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from sqlite3 import OperationalError as SqliteError
 
@@ -13,13 +16,29 @@ import pytest
 from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+from werkzeug.test import TestResponse
 
+from tests.conftest import TRIALS
+from tests.customer import post_hold, times_url
 from tests.factories import MONDAY
 from tirefit.config import ROOT
-from tirefit.database import WRITE, command, db, on_commit
+from tirefit.database import (
+    A_LOCK,
+    PATIENCE,
+    WRITE,
+    _in_vain,
+    command,
+    db,
+    is_out_of_reach,
+    on_commit,
+    worth_no_waiting,
+    writers_queue,
+)
 from tirefit.errors import Busy
-from tirefit.models import CarType, LoginAttempt
+from tirefit.jobs import runner
+from tirefit.models import CarType, LoginAttempt, ServicePost
 
+TEN = "2026-11-04T10:00+02:00"
 READ_ONLY = "readonly database|read-only transaction"
 
 
@@ -95,11 +114,12 @@ def test_a_writer_takes_the_lock_before_it_looks(app, database):
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_command_reads_what_is_committed_and_waits_only_so_long(app):
     def settings() -> list[str]:
-        names = "transaction_isolation", "transaction_read_only", "lock_timeout", "statement_timeout", "TimeZone"
+        timeouts = "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"
+        names = "transaction_isolation", "transaction_read_only", *timeouts, "TimeZone"
         return [db.session.scalar(text(f"SHOW {name}")) for name in names]
 
-    assert settings() == ["read committed", "on", "5s", "10s", "UTC"]
-    assert command(settings)() == ["read committed", "off", "5s", "10s", "UTC"]
+    assert settings() == ["read committed", "on", "5s", "10s", "1min", "UTC"]
+    assert command(settings)() == ["read committed", "off", "5s", "10s", "1min", "UTC"]
 
 
 def test_a_command_that_fails_leaves_nothing(app):
@@ -170,6 +190,111 @@ def test_a_lock_that_never_comes_is_a_problem_in_words(app):
     assert (rows(), told) == (0, [])
 
 
+def test_all_tries_together_take_no_longer_than_the_patience(app, monkeypatch):
+    monkeypatch.setattr("tirefit.database.PATIENCE_OF_JOBS", 0.5)
+    tries = []
+
+    def lose_after_a_while() -> None:
+        tries.append("again")
+        time.sleep(0.3)
+        raise OperationalError("UPDATE", {}, SqliteError("database is locked"))
+
+    with pytest.raises(Busy):
+        command(lose_after_a_while)()
+    assert len(tries) == 2
+
+
+def test_who_is_locked_out_hears_so_in_seconds_and_books_when_the_lock_is_gone(app, station, client, patience):
+    """Some program has locked what a hold needs and does nothing: the whole of an SQLite, or the posts."""
+    with db.engine.connect().execution_options(**WRITE) as other, other.begin():
+        other.execute(select(ServicePost.id).with_for_update())
+        with patience():
+            assert is_busy(post_hold(client, TEN))
+        assert client.get(times_url()).status_code == 200
+    assert post_hold(client, TEN).status_code == 303
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_writer_that_is_stopped_stops_nobody_for_longer_than_that(app, station, client, patience):
+    command = [sys.executable, "-c", STOPPED_WRITER, f"{db.engine.url.database}-queue"]
+    with_us = runner.die_with(os.getpid(), signal.SIGKILL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=with_us) as stopped:
+        try:
+            assert stopped.stdout.readline() == "it is my turn\n"
+            with patience():
+                assert is_busy(post_hold(client, TEN))
+            assert client.get(times_url()).status_code == 200
+        finally:
+            stopped.send_signal(signal.SIGCONT)
+    assert post_hold(client, TEN).status_code == 303
+    until(lambda: not _in_vain)
+
+
+STOPPED_WRITER = """
+import fcntl, os, signal, sys
+with open(sys.argv[1], "ab") as queue:
+    fcntl.flock(queue, fcntl.LOCK_EX)
+    print("it is my turn", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_where_many_have_waited_in_vain_the_next_do_not_wait(app, monkeypatch):
+    """Else a writer that hangs for an hour would leave a thread for each who has asked."""
+    monkeypatch.setattr("tirefit.database.MOST_IN_VAIN", 2)
+    now = time.monotonic()
+    with writers_queue(db.engine, now):
+        for deadline in (now, now, now + 3600):
+            with pytest.raises(Busy), writers_queue(db.engine, deadline):
+                pass
+        assert len(_in_vain) == 2
+    until(lambda: not _in_vain)
+    command(write_a_row)()
+    assert rows() == 1
+
+
+def test_a_note_beside_a_page_is_not_waited_for(app):
+    with db.engine.connect().execution_options(**WRITE) as other, other.begin():
+        if other.dialect.name == "postgresql":  # an SQLite is locked as a whole
+            other.execute(text("LOCK TABLE login_attempts IN SHARE MODE"))
+        started = time.monotonic()
+        with worth_no_waiting():
+            command(write_a_row)()
+        assert time.monotonic() - started < A_LOCK / 2
+    assert rows() == 0
+    with worth_no_waiting():
+        command(write_a_row)()
+    assert rows() == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_transaction_in_which_nothing_happens_is_ended_and_gives_its_locks_back(app):
+    """By the server, after a minute: its process has been stopped, or its machine is gone."""
+    db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '20ms'"))
+    time.sleep(0.3)
+    with pytest.raises(DBAPIError) as ended:
+        rows()
+    assert is_out_of_reach(ended.value)
+    db.session.rollback()
+    assert rows() == 0
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_question_that_takes_too_long_is_a_page_in_words(app, station, client, monkeypatch):
+    """Longer than ten seconds, as they are set; in the short form, than a tenth of one."""
+
+    def think(*_: object) -> None:
+        if not TRIALS:
+            db.session.execute(text("SET LOCAL statement_timeout = '100ms'"))
+        db.session.execute(text("SELECT pg_sleep(60)"))
+
+    monkeypatch.setattr("tirefit.web.public._find_station", think)
+    answer = client.get("/s/zimnyaya-5")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert "Сейчас не получается" in answer.text
+
+
 def test_no_other_error_is_tried_again(app):
     attempts = []
 
@@ -233,7 +358,38 @@ def test_an_instant_without_a_zone_is_refused(app):
         db.session.scalar(select(func.count()).where(LoginAttempt.at > datetime(2026, 11, 2, 9, 0)))  # noqa: DTZ001
 
 
-# --- what the tests above do to the database
+# --- what the tests above do to the database, and how long it takes
+
+
+@pytest.fixture
+def patience(monkeypatch) -> Callable[[], AbstractContextManager[None]]:
+    """`with patience():` takes as long as a person waits for a lock, and not much longer."""
+    seconds = PATIENCE if TRIALS else 0.5
+    monkeypatch.setattr("tirefit.database.PATIENCE", seconds)
+
+    @contextmanager
+    def takes() -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        took = time.monotonic() - started
+        if TRIALS:
+            print(f"\nlocked out, and told so after {took:.2f} s")
+        assert seconds - 0.1 < took < seconds + (1 if TRIALS else 10)  # in `make test` three others use the machine
+
+    return takes
+
+
+def is_busy(answer: TestResponse) -> bool:
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert "Ничего не пропало" in answer.text
+    return True
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def rows() -> int:

@@ -42,7 +42,7 @@ from contextlib import nullcontext
 from sqlalchemy import Engine, event
 from tirefit import database
 event.remove(Engine, "begin", database._begin_sqlite)
-database.writers_queue = lambda engine: nullcontext()
+database.writers_queue = lambda *_: nullcontext()
 @event.listens_for(Engine, "connect")
 def as_sqlite3_does(connection, record):
     if type(connection).__module__.startswith("sqlite3"):

@@ -5,7 +5,7 @@ from datetime import date
 from flask import Flask, abort, request
 from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
-from tirefit import config, usage
+from tirefit import config, database, usage
 from tirefit.booking.commands import NUMBER_LENGTH, SPEAKABLE
 from tirefit.web import (
     account,
@@ -102,6 +102,7 @@ def init_app(app: Flask) -> None:
     )
     app.url_map.converters.update(int=Id, slug=Slug, token=Token, number=Number, day=Day)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.before_request(database.somebody_waits)
     app.before_request(_take_forms_only)
     elsewhere.init_app(app)
     if not app.testing:  # tests write what was counted when they want to see it
