@@ -20,7 +20,7 @@ from tirefit.database import WRITE, command, db
 from tirefit.finding import Wanted, find_bookings, visits_of_car
 from tirefit.models import Booking, BookingEvent, BookingWord, Notification
 from tirefit.schedule.blocks import block_time
-from tirefit.web.sheets import defused
+from tirefit.web.sheets import csv_file
 
 LIST = "/manage/zimnyaya-5/bookings"
 BORIS = Customer("Борис", "+380509998877", "boris@example.com")
@@ -189,9 +189,14 @@ def test_files_hold_what_was_found_and_no_formulas(manager, station, anna):
 
 
 def test_cells_that_would_be_calculated_are_defused():
-    for cell in ("=1+1", "+7", "-1", "@x", "\t=1", " =1", "\r=1"):
-        assert defused(cell) == f"'{cell}"
-    assert defused(-5) == "-5" and defused("a=1") == "a=1"
+    """And read back whole, a phone with its plus too."""
+    formulas = ["=1+1", "+380671234567", "+7 916 123-45-67", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1", "\r\n=1",
+                "\ttext", "\ntext", "  \u00a0=1", "\ufeff=1", "\u200b@x", "＝1", "＋1", "－1", "＠x", " ＝1", "﹢1"]  # fmt: skip
+    texts = ["a=1", "Анна", "067 123-45-67", "", "Р-н № 5", "«+»", "первая\n=вторая", 'a,"b";c']
+    file = csv_file("x", ["Телефон"], [[cell] for cell in (*formulas, *texts, -5)])
+    read = [row[0] if row else "" for row in csv.reader(io.StringIO(file.get_data().decode("utf-8-sig"), newline=""))]
+
+    assert read == ["Телефон", *(f"'{cell}" for cell in formulas), *texts, "-5"]
 
 
 # --- the card

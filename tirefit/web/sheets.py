@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
@@ -9,7 +10,9 @@ from flask import Response
 
 Cell = str | int | float | date | datetime | None
 
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = ("=", "+", "-", "@")
+JUMPS = ("\t", "\r", "\n")  # to another cell, in programs that split once more
+UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # what stands before a formula and does not stop it: spaces, marks, controls
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -54,8 +57,14 @@ def defused(cell: Cell) -> str:
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M}"
     if isinstance(cell, str):
-        return f"'{cell}" if cell.lstrip(" ").startswith(FORMULAS) else cell
+        return f"'{cell}" if _may_be_calculated(cell) else cell
     return "" if cell is None else str(cell)
+
+
+def _may_be_calculated(cell: str) -> bool:
+    """NFKC: a full-width ＝ is taken for the plain one."""
+    first = next((each for each in cell if unicodedata.category(each) not in UNSEEN), "")
+    return unicodedata.normalize("NFKC", first).startswith(FORMULAS) or cell.startswith(JUMPS)
 
 
 def _attachment(body: bytes, mimetype: str, name: str) -> Response:
