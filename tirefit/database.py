@@ -145,7 +145,7 @@ def command(func: Callable[P, R]) -> Callable[P, R]:
                     raise
                 if attempt == ATTEMPTS or time.monotonic() >= deadline:
                     raise Busy() from error
-                time.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)
+                time.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)  # noqa: S311 (so that two do not wait alike)
                 continue
             except BaseException:
                 db.session.rollback()
