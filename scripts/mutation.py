@@ -15,6 +15,7 @@ program's place as it is imported; the working tree is not touched. The tests th
 of tests/unit and the quickest of each file, then the others, as many as fit into the seconds.
 """
 
+import ast
 import hashlib
 import importlib.machinery
 import json
@@ -26,6 +27,7 @@ import time
 import traceback
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,18 @@ def mutants(path: Path, file: str) -> Iterator[tuple[dict[str, Any], str]]:
             yield about | {"was": was[line].strip(), "now": now[line].strip()}, code
 
 
+@cache
+def _bodies(path: Path) -> dict[int, list[int]]:
+    """Of each decorated function: the line of `def`, or of a decorator → the lines of its statements."""
+    return {
+        line: [statement.lineno for statement in node.body]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for line in (node.lineno, *(each.lineno for each in node.decorator_list))
+        if node.decorator_list
+    }
+
+
 class Witnesses:
     """Which tests run which line, and how long each takes."""
 
@@ -144,13 +158,13 @@ class Witnesses:
         }
 
     def of_line(self, path: Path, line: int, seconds: float) -> list[str]:
-        """Of a statement over several lines, its first counts; of what runs at import, whoever runs the module."""
+        """Of a statement over several lines, its first counts; of a function without its decorator, what it does; of
+        what runs at import, whoever runs the module."""
         contexts = self._data.contexts_by_lineno(str(path))
-        for near in range(line, max(0, line - 8), -1):
-            if near in contexts:
-                if found := self._named(contexts[near]):
-                    return self._chosen(found, seconds)
-                break
+        statements = _bodies(path).get(line) or range(line, max(0, line - 8), -1)
+        for near in statements:
+            if found := self._named(contexts.get(near, [])):
+                return self._chosen(found, seconds)
         return self.of_file(path, seconds)
 
     def of_file(self, path: Path, seconds: float) -> list[str]:

@@ -179,6 +179,16 @@ def test_the_station_may_move_a_customer_silently(station, ivan):
     assert now_of(made)[0].revision == 1
 
 
+def test_another_post_at_the_same_time_is_no_news_even_if_the_customer_is_to_be_told(station, ivan):
+    made = booking(station, "10:00", post_number=1)
+
+    reschedule_booking(made.id, actor=USER, user_id=ivan.id, starts_at=kyiv("10:00"), post_number=3, tell_customer=True)
+
+    moved, _ = now_of(made)
+    assert (moved.post.post_number, moved.revision) == (3, 1)
+    assert kinds(made) == ["booking_created", "new_booking"]
+
+
 def test_a_move_in_time_keeps_what_was_agreed(station):
     made = booking(station, "10:00")
     _raise_prices(station)
