@@ -11,13 +11,22 @@ from tests import factories
 from tests.checksum import checksum
 from tests.conftest import ON_ONE_DATABASE
 from tests.factories import booking, car_type, kyiv, service, sign_in
-from tirefit import bays, create_app
+from tirefit import accounts, bays, create_app, feeds, tokens
 from tirefit.booking.at_the_gate import let_wait
 from tirefit.booking.links import renew_link
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
-from tirefit.models import BayDevice, Booking, ScheduleTemplate, ServicePoint, ServicePost, UserRole
+from tirefit.models import (
+    BayDevice,
+    Booking,
+    ImportedRow,
+    Notification,
+    ScheduleTemplate,
+    ServicePoint,
+    ServicePost,
+    UserRole,
+)
 from tirefit.people import invitation_of, invite
 from tirefit.schedule import changes
 from tirefit.schedule.blocks import block_time
@@ -323,6 +332,7 @@ def things(station):
     boss = factories.user("Начальник", "boss@example.com", "manager", station)
     fitter = factories.user("Мастер", "fitter@example.com", "staff", station)
     return {
+        "boss": boss.id,
         "slug": station.slug,
         "s": station.slug,
         "day": date(2026, 11, 2),
@@ -433,6 +443,56 @@ def test_a_thing_of_another_station_is_not_found_through_ones_own(app, people, t
     for change in ("transition", "cancel"):
         assert client.post(f"/board/{own}/bookings/{number}/{change}", data={"event": "arrive"}).status_code == 404
     assert db.session.scalars(select(Booking.status)).one() == "confirmed"
+
+
+@command
+def moved_in_with_a_clash(point_id: int) -> int:
+    row = ImportedRow(kind="bookings", old_id="7", state="clash", reason="overlap", service_point_id=point_id)
+    db.session.add(row)
+    db.session.flush()
+    return row.id
+
+
+# Of the whole network; a station says minutes and prices of its own, which are its own rows.
+SHARED = {"service_id", "category_id", "car_type_id", "section", "day", "name"}
+
+
+@ON_ONE_DATABASE
+def test_under_ones_own_station_nothing_of_another_is_found_and_nothing_changes(app, people, things, elsewhere):
+    """Each route whose address names a second thing, and each form that does."""
+    theirs = db.session.scalars(select(ServicePoint).where(ServicePoint.slug == things["slug"])).one()
+    tokens.make_token(things["boss"], theirs.id, "staff", name="CRM")
+    feeds.make_feed(theirs.id)
+    things |= {
+        "token_id": tokens.of_station(theirs)[0].id,
+        "feed_id": feeds.of_station(theirs)[0].id,
+        "row_id": moved_in_with_a_clash(theirs.id),
+    }
+    letter = db.session.scalars(select(Notification.id).where(Notification.service_point_id == theirs.id)).first()
+    client = sign_in(app.test_client(), people["manager elsewhere"])
+    own = things | {"slug": elsewhere.slug, "s": elsewhere.slug, "post_number": elsewhere.posts[0].post_number}
+    form = {"event": "arrive", "do": "up", "role": "staff", "name": "Имя", "url": "https://a.example"}
+    before, asked = checksum(without=SEEN), 0
+    for rule in rules(app):
+        who, named = CLOSED.get(rule.endpoint), rule.arguments - SHARED - {"slug", "post_number"}
+        if not named or who not in (PEOPLE, MANAGERS, ADMINS, AT_THE_BAY):
+            continue
+        for method in rule.methods & {"GET", "POST"}:
+            answer = client.open(address(app, rule.endpoint, own, method), method=method, data=form)
+            told = rule.endpoint, method, answer.status_code
+            assert answer.status_code in ({404, 303} if method == "POST" else {404}) | (
+                {403} if who == ADMINS else set()
+            ), told
+            asked += 1
+        assert checksum(without=SEEN) == before, rule.endpoint
+    for path, sent, status in (
+        (f"/manage/{elsewhere.slug}/notifications/resend", {"letter": letter}, 404),
+        (f"/bay/{elsewhere.slug}/{own['post_number']}/fitter", {"user": things["user_id"]}, 303),
+        ("/account/sessions/end", {"session": accounts.hash_of("x")}, 303),
+    ):
+        assert client.post(path, data=sent).status_code == status, path
+        assert checksum(without=SEEN) == before, path
+    assert asked > 40
 
 
 def test_a_manager_of_one_station_and_staff_of_another_is_each_where_they_are(app, station, olga, elsewhere):
