@@ -1,6 +1,7 @@
 """The command line: `flask <command>`. Commands start processes or call one domain function, and say what happened."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from redis import RedisError
 from sqlalchemy import inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, password_reset, second_step, tokens
 from tirefit.booking import privacy
-from tirefit.database import db, schema_state
+from tirefit.database import WRITE, db, schema_state
 from tirefit.errors import (
     Busy,
     EmailInvalid,
@@ -346,9 +348,13 @@ def _count(number: int, thing: str) -> str:
 
 
 def _prepare_database() -> None:
+    _require_whole()
     if _schema() != "ahead":  # a release that was taken back runs on the newer one's schema
         _save_before_migrating()
-        flask_migrate.upgrade()
+        try:
+            flask_migrate.upgrade()
+        except Busy:
+            raise runner.CannotStart("another process has been writing to the database for ten minutes.") from None
     if not overlap_guard_is_there(db.session.connection()):
         raise runner.CannotStart(
             f"the database lacks {OVERLAP_GUARD}, which keeps a time from being sold twice. Restore it from a backup,"
@@ -356,6 +362,21 @@ def _prepare_database() -> None:
         )
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
+
+
+def _require_whole() -> None:
+    """A database that cannot be written, or is torn, is told of before anybody is served from it."""
+    try:
+        with db.engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            is_file = connection.dialect.name == "sqlite"
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one() if is_file else "ok"
+    except (SQLAlchemyError, sqlite3.Error) as error:  # sqlite3's own: where a connection is prepared
+        found = " ".join(str(getattr(error, "orig", error)).split())
+    if found != "ok":
+        raise runner.CannotStart(
+            f"the database {db.engine.url!r} cannot be used: {found}. If it is damaged, `flask restore` puts a copy in"
+            " its place (docs/backup.md)."
+        )
 
 
 def _schema() -> str:

@@ -18,8 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.services import free_port
+from tirefit import create_app
 from tirefit.config import ROOT
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes through /proc")
@@ -80,6 +82,34 @@ def test_a_taken_port_is_named_before_anything_is_started(tmp_path):
     assert f"Port {port} is used by another program. Choose another one: PORT=" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "tirefit.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("another file", "file is not a database"),
+        ("torn in the middle", "database disk image is malformed"),
+        ("a folder", "unable to open database file"),
+        ("gone", "No such file or directory"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path, new_database, fault, told):
+    file, url = tmp_path / "tirefit.db", None
+    if fault == "another file":
+        file.write_text("Отчёт за октябрь. " * 1000)
+    elif fault == "torn in the middle":
+        whole = Path(make_url(new_database("sqlite")).database).read_bytes()
+        file.write_bytes(whole[:8192] + os.urandom(len(whole) - 16384) + whole[-8192:])
+    elif fault == "a folder":
+        file.mkdir()
+    else:
+        url = f"postgresql+psycopg://tirefit@/tirefit?host={tmp_path}"
+    app = create_app(INSTANCE_PATH=str(tmp_path), DATABASE_URL=url, PORT=free_port())
+    ended = app.test_cli_runner().invoke(args=["serve"])
+
+    assert ended.exit_code == 1
+    (line,) = ended.output.splitlines()
+    assert told in line and "docs/backup.md" in line
 
 
 def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):

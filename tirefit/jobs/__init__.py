@@ -35,6 +35,11 @@ IMPATIENT: dict[str, Any] = {
     "retry": Retry(NoBackoff(), 1, supported_errors=(RedisGone,)),
 }
 
+# What a worker or the scheduler waits for an answer: longer than a worker waits for work (its ttl less 15 s), which it
+# does in one question. After that it ends, is started again, and asks over a new connection.
+PATIENT: dict[str, Any] = {"socket_timeout": 20, "socket_connect_timeout": 5}
+WORKER_TTL = 25  # seconds
+
 log = logging.getLogger(__name__)
 
 bell = threading.Event()  # rung where there is no queue; the thread that does the jobs then waits on it
@@ -74,10 +79,11 @@ def queue_state() -> str:
 
 def work(redis_url: str) -> None:
     """Be a worker until asked to stop. Each job runs in a fork: one that dies takes nothing with it."""
+    redis = Redis.from_url(redis_url, **PATIENT)
     worker = rq.Worker(
-        [queue(name, Redis.from_url(redis_url)) for name in QUEUES],
+        [queue(name, redis) for name in QUEUES],
         serializer=JSONSerializer,
-        worker_ttl=25,  # with the next line: what a killed worker left behind is noticed after 93 s instead of 405
+        worker_ttl=WORKER_TTL,  # with the next line: what a killed worker left is noticed after 93 s instead of 405
         maintenance_interval=10,
     )
     letters.make_ready()

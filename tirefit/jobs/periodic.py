@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tirefit import clock
-from tirefit.jobs import JOB_TIMEOUT, LETTERS, TICKS, WEBHOOKS
+from tirefit.jobs import JOB_TIMEOUT, LETTERS, PATIENT, TICKS, WEBHOOKS
 
 ROUND = 5  # seconds between two looks at the list
 PREFIX = "periodic-"
@@ -74,7 +74,8 @@ class Scheduler(rq_scheduler.Scheduler):
 
 def keep_time(redis_url: str) -> None:
     """Ring for the periodic jobs until asked to stop. Of two schedulers, one rings and the other waits its turn."""
-    Scheduler(connection=Redis.from_url(redis_url), job_class=JsonJob, interval=ROUND).run()
+    redis = Redis.from_url(redis_url, **PATIENT)
+    Scheduler(connection=redis, job_class=JsonJob, interval=ROUND).run()
 
 
 def reconcile(scheduler: Scheduler, wanted: Iterable[Periodic] = PERIODIC) -> None:
