@@ -16,7 +16,7 @@ import flask_migrate
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, text
+from sqlalchemy import event, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests import factories
@@ -198,6 +198,23 @@ def test_a_full_disk_refuses_what_is_new_and_shows_what_there_is(new_database, t
         assert anna.post(f"/h/{new_token()}", data=sent).status_code == 303
         with app.app_context():
             assert db.session.scalars(select(Booking.number).order_by(Booking.id)).all()[:-1] == agreed
+
+
+def test_a_file_that_may_only_be_read_shows_what_there_is_and_refuses_what_is_new(new_database, tmp_path, caplog):
+    url = new_database("sqlite")
+    with in_production(url, tmp_path) as app, app.app_context():
+        times = open_a_station()
+        wish = {"s": "zimnyaya-5", "svc": service().id, "car": car_type().id}
+        sent = CONTACTS | wish | {"at": kyiv("2026-11-04 10:00").isoformat()}
+    reading = f"sqlite:///file:{make_url(url).database}?mode=ro&uri=true"
+    with in_production(reading, tmp_path) as app:
+        anna = app.test_client()
+        assert anna.get(times).status_code == 200
+        assert is_a_page_with_a_phone(anna.post(f"/h/{new_token()}", data=sent))
+        assert is_a_log_of_few_words(caplog)
+        assert anna.get(times).status_code == 200
+    with in_production(url, tmp_path) as app:
+        assert app.test_client().post(f"/h/{new_token()}", data=sent).status_code == 303
 
 
 def book_all_day(point: ServicePoint, agreed: list[str]) -> None:

@@ -119,6 +119,18 @@ def test_a_mail_server_that_is_down_costs_one_letter_a_minute_and_no_more(booked
     assert tasks.drain_letters() == 2
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_mail_server_whose_name_nobody_knows_costs_no_letter(app, booked, smtp, monkeypatch, at):
+    with monkeypatch.context() as without_dns:
+        without_dns.setattr(app.extensions["mail"], "server", "no-such-host.invalid")
+        assert tasks.drain_letters() == 0
+
+    assert [(row.state, row.attempts) for row in rows()] == [("pending", 1), ("pending", 0)]
+    assert rows()[0].due_at == clock.now() + MINUTE
+    at(clock.now() + MINUTE)
+    assert tasks.drain_letters() == 2
+
+
 class Fickle(MailServer):
     """Hangs up over the first letters."""
 

@@ -303,6 +303,35 @@ def test_a_migration_that_fails_half_way_leaves_nothing(next_migration):
     assert len(read("SELECT * FROM schedule_templates")) == 1
 
 
+@ON_SQLITE
+def test_a_migration_on_a_full_disk_leaves_nothing_and_is_made_when_there_is_room(next_migration):
+    config = next_migration(
+        """
+        op.create_table("copies", sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.Text))
+        op.execute("UPDATE service_posts SET slot_duration = 45")
+        op.execute("INSERT INTO copies (text) SELECT hex(zeroblob(100000)) FROM service_posts")
+        """
+    )
+    before = schema(), posts()
+    is_full = [True]
+
+    def no_more_room(connection, record):
+        if is_full:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+
+    event.listen(db.engine, "connect", no_more_room)
+    db.engine.dispose()
+    with pytest.raises(OperationalError, match="disk is full"):
+        alembic.command.upgrade(config, "head")
+    assert (schema(), posts(), version()) == (*before, revisions()[-1])
+
+    is_full.clear()
+    db.engine.dispose()
+    alembic.command.upgrade(config, "head")
+    assert read("SELECT length(text) FROM copies") == [(200000,)]
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_migration_does_not_wait_long_for_a_table_in_use(old):
     """Whoever waits for a whole table makes all others wait behind it. On SQLite readers are in nobody's way."""

@@ -419,6 +419,22 @@ def test_a_booking_does_not_wait_for_a_queue_that_says_nothing(app, station, mon
             os.kill(server.pid, signal.SIGCONT)
 
 
+def test_a_booking_does_not_wait_for_a_queue_that_is_full(app, station, monkeypatch, tmp_path_factory, caplog):
+    with valkey(tmp_path_factory.mktemp("v")) as (_, url), Redis.from_url(url) as redis:
+        monkeypatch.setitem(app.extensions, "tirefit-doorbell", doorbell_of(app, url))
+        redis.config_set("maxmemory", 1)
+        caplog.set_level(logging.WARNING)
+
+        assert seconds_of_a_ring() < 0.3
+        assert "OutOfMemoryError" in caplog.text
+        booking(station, "10:30")
+        assert set(states().values()) == {"pending"}
+
+        redis.config_set("maxmemory", 0)
+        jobs.ring()
+        assert redis.llen("rq:queue:letters") == 1
+
+
 def seconds_of_a_ring() -> float:
     """The shortest of three: a busy machine makes some longer, and none shorter."""
     taken = []

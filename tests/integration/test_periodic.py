@@ -1,5 +1,6 @@
 """What is rung for again and again: the plan in Redis, two schedulers at once, none for hours, and the jobs."""
 
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -69,6 +70,22 @@ def test_of_two_schedulers_one_rings(scheduler, redis):
     assert not other.acquire_lock()
     scheduler.remove_lock()
     assert other.acquire_lock()
+    other.remove_lock()
+
+
+def test_a_scheduler_that_is_stopped_while_it_rings_keeps_the_other_waiting_for_seconds(scheduler, redis):
+    """Killed, or not woken for a while: its turn ends by itself. When it wakes, both may ring (see below)."""
+    other = periodic.Scheduler(connection=redis, job_class=periodic.JsonJob, interval=periodic.ROUND)
+    assert scheduler.acquire_lock()
+    assert not other.acquire_lock()
+    assert 0 < redis.ttl(scheduler.scheduler_lock_key) <= periodic.ROUND + 10
+
+    redis.pexpire(scheduler.scheduler_lock_key, 1)  # these seconds pass
+    while redis.exists(scheduler.scheduler_lock_key):
+        time.sleep(0.001)
+    assert other.acquire_lock()
+    other.enqueue_jobs()
+    assert plan(other) == {job.id for job in periodic.PERIODIC}
     other.remove_lock()
 
 

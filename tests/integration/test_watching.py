@@ -6,9 +6,10 @@ import re
 
 import pytest
 from flask import Flask
+from redis import Redis
 
 from tests.factories import PASSWORD, booking, kyiv
-from tirefit import logs
+from tirefit import jobs, logs
 from tirefit.database import db
 from tirefit.notifications.outbox import claim, mark_failed
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
@@ -48,6 +49,23 @@ def test_the_figures_are_those_of_the_database(client, station, watched, at, sta
     assert found["tirefit_letters_oldest_due_seconds"] == 300
     assert found["tirefit_days_offered"] == 10
     assert len(seen) <= 10, seen
+
+
+def test_without_a_queue_it_is_ready_all_the_same_and_says_so(app, client, station, at, monkeypatch, tmp_path):
+    booking(station, "10:00")
+    at("09:07")
+
+    def told() -> tuple[int, str, str, int]:
+        answer = client.get("/health/ready")
+        facts = answer.json
+        return answer.status_code, facts["status"], facts["redis"], facts["oldest_due_letter_seconds"]
+
+    assert told() == (200, "ok", "ok", 7 * 60)
+    with monkeypatch.context() as meanwhile:
+        nobody = jobs.queue(jobs.LETTERS, Redis.from_url(f"unix://{tmp_path}/nobody.sock", **jobs.IMPATIENT))
+        meanwhile.setitem(app.extensions, "tirefit-doorbell", nobody)
+        assert told() == (200, "degraded", "degraded", 7 * 60)
+    assert told() == (200, "ok", "ok", 7 * 60)
 
 
 def test_an_empty_installation_has_figures_too(app, client, watched):
