@@ -62,7 +62,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(url: str, folder: Path, workers: int = 1) -> Iterator[Served]:
+def serve(url: str, folder: Path, workers: int = 1, program: str = "app:app") -> Iterator[Served]:
     """Four posts, sixty days ahead; the command of docs/deploy.md, behind one trusted proxy, without a queue."""
     with app_on(url, folder):
         flask_migrate.upgrade()
@@ -76,7 +76,7 @@ def serve(url: str, folder: Path, workers: int = 1) -> Iterator[Served]:
     settings = {"DATABASE_URL": url, "TIREFIT_INSTANCE_PATH": str(folder), "TIREFIT_PROXY_HOPS": "1"}
     command = ["granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     process = subprocess.Popen(
-        [str(Path(sys.executable).parent / command[0]), *command[1:], "--blocking-threads", "1", "app:app"],
+        [str(Path(sys.executable).parent / command[0]), *command[1:], "--blocking-threads", "1", program],
         cwd=ROOT,
         env=clean | settings,
         stdout=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -41,11 +42,11 @@ def main() -> int:
     return 0 if kept else 1
 
 
-def soak(database: str, url: str | None, requests: int) -> dict[str, object]:
+def soak(database: str, url: str | None, requests: int, program: str = "app:app") -> dict[str, Any]:
     """So many requests; → what was seen, and whether it is within the bounds."""
     with tempfile.TemporaryDirectory() as folder:
         where = url or f"sqlite:///{folder}/soak.db"
-        with serve(where, Path(folder), WORKERS) as it:
+        with serve(where, Path(folder), WORKERS, program) as it:
             ask_all(it, requests // 10)
             workers = it.workers
             before = [it.memory_of(pid) for pid in workers]

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 import dns.exception
 import dns.resolver
+import dns.reversename
 from flask import current_app
 from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import aliased, selectinload
@@ -76,7 +78,9 @@ def ask_dns(name: str, kind: str) -> list[str]:
 
 
 def domain(name: str, lookup: Lookup) -> Iterator[Finding]:
-    """May letters of this domain come from us, and can a mailbox tell? SPF, DKIM, DMARC, and a From that fits."""
+    """May letters of this domain come from us, and can a mailbox tell? SPF, DKIM, DMARC, a From that fits, and the name
+    of a mail server of the domain's own.
+    """
     if "." not in name or name.endswith((".localhost", ".invalid", ".example", ".local")):
         yield Finding("wrong", "From", f"letters come from @{name}: set TIREFIT_MAIL_DEFAULT_SENDER to your own domain")
         return
@@ -85,6 +89,7 @@ def domain(name: str, lookup: Lookup) -> Iterator[Finding]:
         yield from _spf(name, lookup)
         yield from _dkim(name, lookup)
         yield from _dmarc(name, lookup)
+        yield from _ptr(name, lookup)
     except OSError as error:
         yield Finding("look", "DNS", f"cannot be asked about {name}: {error}")
 
@@ -260,3 +265,23 @@ def _dmarc(name: str, lookup: Lookup) -> Iterator[Finding]:
     yield Finding(
         "wrong", "DMARC", f'_dmarc.{name} has no record; begin with "v=DMARC1; p=none; rua=mailto:you@{name}"'
     )
+
+
+def _ptr(name: str, lookup: Lookup) -> Iterator[Finding]:
+    """Has each address of our own mail server a name that leads back to it? A relay's name is the relay's business, and
+    an address within a network is not the one that others see.
+    """
+    host = current_app.config["MAIL_SERVER"].lower()
+    if host != name and not host.endswith(f".{name}"):
+        return
+    for address in [*lookup(host, "A"), *lookup(host, "AAAA")]:
+        if not ip_address(address).is_global:
+            continue
+        pointers = lookup(dns.reversename.from_address(address).to_text(), "PTR")
+        kind = "AAAA" if ":" in address else "A"
+        leads_back = [pointer for pointer in pointers if address in lookup(pointer.rstrip("."), kind)]
+        if leads_back:
+            yield Finding("ok", "PTR", f"{address} is {leads_back[0].rstrip('.')}")
+        else:
+            words = f"its name {pointers[0].rstrip('.')} does not lead back to it" if pointers else "has no name"
+            yield Finding("wrong", "PTR", f"{address} of {host}: {words}. Ask whoever gave you the address for {host}")

@@ -137,6 +137,32 @@ def test_a_domain_below_is_covered_by_the_policy_above_it(own_domain):
     assert of_domain(GOOD | below, "mail.tirefit.org")["DMARC"] == "ok"
 
 
+OWN_SERVER = {
+    ("mail.tirefit.org", "A"): ["185.1.2.3"],
+    ("3.2.1.185.in-addr.arpa.", "PTR"): ["mail.tirefit.org."],
+}
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize(
+    ("server", "change", "state"),
+    [
+        ("mail.tirefit.org", {}, "ok"),
+        ("mail.tirefit.org", {("3.2.1.185.in-addr.arpa.", "PTR"): []}, "wrong"),
+        ("mail.tirefit.org", {("3.2.1.185.in-addr.arpa.", "PTR"): ["of-somebody-else.net."]}, "wrong"),
+        ("mail.tirefit.org", {("mail.tirefit.org", "A"): ["10.0.0.7"]}, None),  # others see another address
+        ("smtp.relay.net", {}, None),  # the relay's business
+        ("nottirefit.org", {("nottirefit.org", "A"): ["185.1.2.4"]}, None),
+    ],
+)
+def test_the_address_of_ones_own_mail_server_has_a_name_that_leads_back(
+    app, own_domain, monkeypatch, server, change, state
+):
+    monkeypatch.setitem(app.config, "MAIL_SERVER", server)
+
+    assert of_domain(GOOD | OWN_SERVER | change).get("PTR") == state
+
+
 @pytest.mark.parametrize("name", ["localhost", "tirefit.example", "box.local"])
 def test_an_address_that_nobody_can_answer_is_told(own_domain, name):
     assert of_domain(GOOD, name) == {"From": "wrong"}

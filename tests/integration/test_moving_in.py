@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from tests import old_system
 from tests.factories import kyiv, sign_in, user
+from tests.load import told
 from tests.old_system import SMALL, in_database, in_folder
 from tirefit import clock
 from tirefit.booking.states import USER
@@ -144,7 +145,8 @@ def test_killed_it_is_finished_by_the_next_run_and_twice_is_once(app, empty_data
     with moving_in(old, tmp_path) as process:
         assert process.wait() == 0
     found = in_the_new_one()
-    print(f"{database}, {source}: {BOOKINGS} bookings of {STATIONS} stations in {time.perf_counter() - began:.0f} s")
+    seconds, bookings = round(time.perf_counter() - began), {"planned": said["bookings"], "made": found["bookings"]}
+    told("moving in", database, **bookings, source=source, stations=STATIONS, seconds=seconds)
 
     assert found["bookings"] == said["bookings"] > BOOKINGS // 2
     assert found["price"] == said["price"] > 0

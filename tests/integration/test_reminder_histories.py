@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.factories import booking, clear_bookings, kyiv
+from tests.load import told
 from tirefit import clock
 from tirefit.booking.commands import Customer, reschedule_booking
 from tirefit.booking.states import CUSTOMER, USER
@@ -25,6 +26,7 @@ from tirefit.notifications import outbox, reminders
 
 TRIALS = bool(os.environ.get("TIREFIT_TRIALS"))
 SEEDS = 25 if TRIALS else 1
+REMINDERS = 6  # that leave in a history, on average
 KYIV = ZoneInfo("Europe/Kyiv")
 TICK, TEN, TWO_HOURS = timedelta(minutes=10), timedelta(minutes=10), timedelta(hours=2)
 BEGIN, END = kyiv("2026-11-02 06:00"), kyiv("2026-11-03 19:00")
@@ -155,7 +157,7 @@ class History:
                             yield "did not leave in time", kind, version
 
 
-def test_each_due_reminder_leaves_once_in_time_and_none_that_should_not(station, at):
+def test_each_due_reminder_leaves_once_in_time_and_none_that_should_not(station, at, database):
     first = random.SystemRandom().randrange(10**6) if TRIALS else 0
     kinds, reminded = set(), 0
     for seed in range(first, first + SEEDS):
@@ -164,8 +166,8 @@ def test_each_due_reminder_leaves_once_in_time_and_none_that_should_not(station,
         assert not list(history.faults()), (seed, list(history.faults())[:5])
         kinds |= {sent.kind for sent in history.sent}
         reminded += sum(sent.kind in (DAY, SOON) for sent in history.sent)
-    if TRIALS:
-        print(f"\nhistories {first} to {first + SEEDS - 1}: {reminded} reminders, each once and in time")
+    seeds = [first, first + SEEDS - 1]
+    told("reminder histories", database, planned=REMINDERS * SEEDS, made=reminded, seeds=seeds)
     assert kinds >= {DAY, SOON}
 
 

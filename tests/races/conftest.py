@@ -60,8 +60,8 @@ class Customer:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            text = response.read().decode()
+            with connection.getresponse() as response:  # closed, too, when it breaks off half-way
+                text = response.read().decode()
         for cookie in response.headers.get_all("Set-Cookie", []):
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
@@ -138,10 +138,7 @@ def serving(
         try:
             _wait_until_it_answers(server, port)
             yield Station(port, url)
-        finally:
-            server.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(10)
+        finally:  # whatever was asked of it has been answered: nothing to wait for
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             server.wait()

@@ -1,13 +1,18 @@
-"""The control of test_chaos.py: letters as most programs send them. The outbox is taken out, and what a booking would
-have written there is put into the queue after the commit, a job for each letter, which RQ tries three times more.
+"""The controls: the program as most programs are.
+
+Letters: the outbox is taken out, and what a booking would have written there is put into the queue after the commit, a
+job for each letter, which RQ tries three times more. Writers: they look before anybody keeps the others out.
 """
 
+import re
+from contextlib import nullcontext
 from dataclasses import fields
 
 import rq
 from flask import current_app
+from sqlalchemy import Engine, event
 
-from tirefit import clock
+from tirefit import clock, database
 from tirefit.database import on_commit
 from tirefit.jobs.tasks import task
 from tirefit.notifications import delivery, letters, outbox
@@ -40,3 +45,25 @@ def send(values) -> None:
     letter = ClaimedLetter(**rest | known | {"leased_until": clock.now()} | values)
     with delivery.connect() as connection:
         connection.send(letters.compose(letter))
+
+
+def let_writers_race() -> None:
+    """sqlite3 begins its transactions itself, after the look and before the write, and writers do not queue. Nothing
+    is changed on PostgreSQL.
+    """
+    event.remove(Engine, "begin", database._begin_sqlite)
+    database.writers_queue = lambda engine, deadline: nullcontext()
+
+    @event.listens_for(Engine, "connect")
+    def as_sqlite3_does(connection, record):
+        if type(connection).__module__.startswith("sqlite3"):
+            connection.isolation_level = ""
+
+
+def lock_no_row() -> None:
+    """Nobody waits for anybody before they look."""
+    let_writers_race()
+
+    @event.listens_for(Engine, "before_cursor_execute", retval=True)
+    def without_locks(connection, cursor, statement, parameters, context, many):
+        return re.sub(r" FOR (NO KEY )?UPDATE", "", statement), parameters

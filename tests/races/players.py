@@ -27,6 +27,9 @@ WITHOUT_THE_SECOND_LOOK = "--without-the-second-look"
 # Whoever moves a booking locks the post it is on, and not the one it goes to.
 WITH_ONE_POST_LOCKED = "--with-one-post-locked"
 
+# Everybody looks before anybody keeps the others out.
+WITHOUT_ORDER = "--without-order"
+
 
 class Player:
     def __init__(self, url: str, folder: Path, *arguments: str) -> None:
@@ -82,6 +85,7 @@ def play() -> None:
     from sqlalchemy import Engine, event
 
     from tests import factories
+    from tests.races import naive
     from tirefit import create_app
     from tirefit.booking import commands, record
     from tirefit.booking.commands import create_booking, reschedule_booking
@@ -89,6 +93,8 @@ def play() -> None:
     from tirefit.errors import Problem
     from tirefit.schedule import changes, reservations, rolling
 
+    if WITHOUT_ORDER in sys.argv:
+        naive.let_writers_race()
     if WITHOUT_THE_SECOND_LOOK in sys.argv:
         reservations._is_offered = lambda *span: True
         at_once = reservations._insert

@@ -24,11 +24,16 @@ from sqlalchemy import func, select, update
 
 from tests import factories
 from tests.factories import Customer
+from tests.load import told
+from tests.races import naive
+from tests.races.chaos import NAIVE
+from tests.races.conftest import TRIALS
 from tests.services import MailServer, valkey
-from tirefit import clock, create_app
+from tirefit import clock, create_app, jobs
 from tirefit.config import ROOT
 from tirefit.database import command, db
 from tirefit.models import Notification
+from tirefit.notifications import outbox
 from tirefit.schedule import availability
 from tirefit.schedule.windows import local_day
 
@@ -107,8 +112,8 @@ class Installation:
             assert sender.returncode == 0
 
     @contextmanager
-    def running(self, *names: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-        processes = [self.start("-m", "flask", "--app", "app", name) for name in names]
+    def running(self, *names: str, prelude: str = "") -> Iterator[list[subprocess.Popen[bytes]]]:
+        processes = [self.start("-c", f"{prelude}from app import app\napp.cli.main([{name!r}])") for name in names]
         try:
             yield processes
         finally:
@@ -141,21 +146,28 @@ def installation(database: str, new_database: Callable[[str], str], tmp_path: Pa
 def test_a_letter_arrives_once_though_its_worker_and_the_queue_are_killed(installation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("v")
     with mail_server(stalled=1) as server, installation(server, f"unix://{folder}/valkey.sock") as house:
-        with valkey(folder) as (queue, _), house.running("worker") as (worker,):
-            house.book(2)
-            until(lambda: server.begun == 1)  # committed and claimed, and just now on its way out
-            kill_with_children(worker)
-            queue.kill()
-            house.book(2)  # the doorbell is dead: nobody hears of these
-            queue.wait()
-        shutil.rmtree(folder / "appendonlydir")
+        book_while_all_dies(house, server, folder)
         assert (server.messages, states()) == ([], {"pending": 8})
         let_leases_end()
 
         with valkey(folder), house.running("worker", "scheduler"):
             until(lambda: states() == {"sent": 8})
 
+        told("deaths of a worker and the queue", "postgresql", planned=8, made=len(server.messages))
         assert Counter(message["Message-ID"] for message in server.messages) == promised()
+
+
+@pytest.mark.skipif(not TRIALS, reason="the control, of two processes more: make trials")
+@pytest.mark.parametrize("database", ["postgresql"])
+def test_letters_that_only_the_queue_knew_are_known_to_nobody(installation, tmp_path_factory, monkeypatch):
+    """The control: put into the queue after the commit, and the same deaths. Nothing is left to send them from."""
+    folder = tmp_path_factory.mktemp("v")
+    monkeypatch.setattr(outbox, "_insert", naive.into_the_queue_after_the_commit)
+    with mail_server(stalled=1) as server, installation(server, f"unix://{folder}/valkey.sock") as house:
+        book_while_all_dies(house, server, folder, NAIVE)
+
+        with valkey(folder) as (_, url), Redis.from_url(url) as redis:
+            assert (server.messages, states(), jobs.queue(jobs.LETTERS, redis).count) == ([], {}, 0)
 
 
 @pytest.mark.parametrize("database", ["sqlite"])
@@ -178,11 +190,12 @@ def test_several_workers_share_the_letters_and_send_each_once(installation):
         house.book(10)
         house.drain_at_once(3)
 
+        told("workers together", "postgresql", planned=20, made=len(server.messages))
         assert states() == {"sent": 20}
         assert Counter(message["Message-ID"] for message in server.messages) == promised()
 
 
-@pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize("database", ["postgresql"])
 def test_without_leases_they_would_send_some_twice(installation):
     """The control: the same crowd, and a lease that is over at once."""
     with mail_server(0.05) as server, installation(server) as house:
@@ -190,6 +203,20 @@ def test_without_leases_they_would_send_some_twice(installation):
         house.drain_at_once(3, WITHOUT_LEASES)
 
     assert len(server.messages) > 20
+
+
+def book_while_all_dies(house: Installation, server: SlowServer, folder: Path, prelude: str = "") -> None:
+    """Two booked while the first letter is on its way, two after; the worker is killed between, and the queue with all
+    that it held.
+    """
+    with valkey(folder) as (queue, _), house.running("worker", prelude=prelude) as (worker,):
+        house.book(2)
+        until(lambda: server.begun == 1)  # committed and claimed, and just now on its way out
+        kill_with_children(worker)
+        queue.kill()
+        house.book(2)  # the doorbell is dead: nobody hears of these
+        queue.wait()
+    shutil.rmtree(folder / "appendonlydir")
 
 
 def states() -> dict[str, int]:

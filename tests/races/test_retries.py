@@ -11,6 +11,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from tests.history import engine_on
+from tests.load import told
 from tests.races.conftest import TRIALS, Answer, Customer, Station, all_at_once
 from tests.races.test_double_booking import ANNA, FOUR_WORKERS, gather, number, three_posts
 from tirefit.schedule.reservations import hash_of, new_token
@@ -79,6 +80,7 @@ granian.Granian = Patient
 
 
 def test_the_same_request_thirty_two_times_at_once_is_one_booking(database, serving, pool):
+    """And the control: the same wish with a key of its own each is as many bookings as there are posts."""
     with serving(database, three_posts, FOUR_WORKERS) as station:
         (anna,), times = gather(station, 1)
         tickets: Counter[str] = Counter()
@@ -93,8 +95,26 @@ def test_the_same_request_thirty_two_times_at_once_is_one_booking(database, serv
             assert number(station, "SELECT count(*) FROM notifications") == n  # one letter to the station
         replays = sum(tickets.values()) - len(tickets)
         assert (len(tickets), replays) == (ROUNDS, ROUNDS * (TAPS - 1))
-        if TRIALS:
-            print(f"\n{database}: {len(tickets)} bookings, {replays} replays")
+
+        wish = [field for field in direct(anna, times[0])[1] if field not in ANNA]
+        forms = {
+            anna.same_browser_again(): [*wish, ("name", "Анна"), ("phone", f"067 765 43 {tap}")]
+            for tap in range(10, 42)
+        }
+        answers = all_at_once(list(forms), lambda browser: browser.post(f"/h/{new_token()}", forms[browser]), pool)
+
+        others = {address(answer) for answer in answers if answer.status == 303}
+        assert number(station, "SELECT count(*) FROM bookings") == ROUNDS + len(others)
+        told(
+            "the same request",
+            database,
+            planned=ROUNDS * TAPS,
+            made=sum(tickets.values()),
+            bookings=len(tickets),
+            replays=replays,
+            control=len(others),
+        )
+        assert len(others) > 1
 
 
 def test_the_same_key_with_other_content_is_refused(database, serving, pool):
@@ -136,12 +156,15 @@ def test_a_worker_that_dies_books_once_all_the_same(database, serving, pool):
             assert [answer.status for answer in again] == [303, 303]
             assert len({address(answer) for answer in again}) == 1
             assert len(bookings_of(station, path)) == 1
-        if TRIALS:
-            print(f"\n{database}: bookings there before the retry, by when the worker died: {found}")
+        there = {moment: sum(counts) for moment, counts in found.items()}  # before the request was sent again
+        told("deaths", database, planned=3 * DEATHS, made=sum(map(len, found.values())), there=there)
         assert found["before"] == [0] * DEATHS
         assert found["after"] == [1] * DEATHS
         for table in ("bookings", "reservations", "booking_events", "notifications"):
             assert number(station, f"SELECT count(*) FROM {table}") == 3 * DEATHS
+        assert number(station, "SELECT count(*) FROM reservations WHERE kind = 'booking'") == 3 * DEATHS
+        if database == "sqlite":
+            assert number(station, "PRAGMA quick_check") == "ok"
 
 
 def hold_at(anna: Customer, at: str) -> tuple[str, list[tuple[str, str]]]:
