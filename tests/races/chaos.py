@@ -302,9 +302,9 @@ def kills(dice: random.Random, seconds: float, victims: dict[str, int]) -> list[
 
 
 def two_stations() -> None:
-    """One gets letters, too; the other has no address. No evening letters: what is owed must not hang on the hour."""
+    """One gets letters, too; the other has no address."""
     for slug, email in (("zimnyaya-5", "zimnyaya-5@example.com"), ("letnyaya-7", None)):
-        factories.station(slug, slug, posts=(30,) * 4, horizon_days=20, email=email, send_summary=False)
+        factories.station(slug, slug, posts=(30,) * 4, horizon_days=20, email=email)
 
 
 def orders(count: int, dice: random.Random) -> list[Order]:
