@@ -100,12 +100,13 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
-    """How the engine is made: reading is the default, waiting is bounded."""
+    """How the engine is made: reading is the default, waiting is bounded, an error names nobody (hide_parameters)."""
     if make_url(database_url).get_backend_name() == "sqlite":
-        return {"execution_options": READ}
+        return {"execution_options": READ, "hide_parameters": True}
     timeouts = f"-c lock_timeout={A_LOCK}s -c statement_timeout=10s -c idle_in_transaction_session_timeout=60s"
     return {
         "execution_options": READ,
+        "hide_parameters": True,
         "pool_pre_ping": True,
         "pool_timeout": 10,
         "connect_args": {"options": f"{timeouts} -c timezone=UTC", "connect_timeout": 5, "prepare_threshold": None},

@@ -38,6 +38,11 @@ def request_id() -> str:
     return str(g.get("request_id", "")) if has_request_context() else ""
 
 
+def route() -> str:
+    """What is asked, without what was filled in: an address may hold a secret, a name, or a line that is no line."""
+    return f"{request.method} {request.url_rule.rule if request.url_rule else '-'}"
+
+
 class JsonLines(logging.Formatter):
     """A line of JSON each: time, level, logger, message, request, and the traceback if there is one."""
 
@@ -91,10 +96,9 @@ def _begin() -> None:
 def _end(answer: Response) -> Response:
     if "request_id" in g:  # else it was refused before it began
         answer.headers[HEADER] = g.request_id
-        route = request.url_rule.rule if request.url_rule else "-"
         took = round((time.perf_counter() - g.begun) * 1000, 1)
-        about = {"route": f"{request.method} {route}", "status": answer.status_code, "ms": took}
+        about = {"route": route(), "status": answer.status_code, "ms": took}
         requests.info("%(route)s %(status)s %(ms)s ms", about, extra=about)
-        if answer.status_code in REFUSALS or (answer.status_code == 422 and route in DOORS):
+        if answer.status_code in REFUSALS or (answer.status_code == 422 and request.path in DOORS):
             security.info("refused: %(route)s %(status)s", about, extra=about)
     return answer

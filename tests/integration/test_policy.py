@@ -495,6 +495,38 @@ def test_under_ones_own_station_nothing_of_another_is_found_and_nothing_changes(
     assert asked > 40
 
 
+@ON_ONE_DATABASE
+def test_whichever_view_breaks_its_page_tells_nothing_from_behind_the_scenes(app, things, monkeypatch, caplog):
+    """Nor does the log tell where exactly it was asked: a token, a name, or a second line that somebody made up."""
+    inside = "SELECT bookings.customer_phone FROM bookings WHERE customer_name = 'Канарейка' -- +380671234567"
+
+    def breaks(**_: object) -> str:
+        raise RuntimeError(inside)
+
+    breaks.policy = policy.anybody
+    monkeypatch.setattr(app, "testing", False)
+    client, broken = app.test_client(), 0
+    client.looks = False  # it is the same page each time
+    for rule in rules(app):
+        if rule.endpoint.startswith("dev."):
+            continue  # there is none but in a demo
+        method = next(method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if method in rule.methods)
+        url = address(app, rule.endpoint, things | {"number": "K7M4QX"}, method)
+        with monkeypatch.context() as patch:
+            patch.setitem(app.view_functions, rule.endpoint, breaks)
+            answer = client.open(url.replace("K7M4QX", "K7M4%0aX") if "/board/" in url else url, method=method)
+        said = caplog.records[-1]
+        assert answer.status_code == 500 and said.name == "tirefit", rule.endpoint
+        told = f"{answer.text} {said.getMessage()}"
+        assert not re.search(r"Traceback|SELECT|RuntimeError|Канарейка|0671234567|tirefit/web|\.py\b", told), (
+            rule.endpoint
+        )
+        assert said.getMessage().splitlines() == [f"failure {said.args[0]}: {method} {rule.rule}"]
+        assert said.args[0] in told and things["token"] not in said.getMessage()
+        broken += 1
+    assert broken > 200
+
+
 def test_a_manager_of_one_station_and_staff_of_another_is_each_where_they_are(app, station, olga, elsewhere):
     @command
     def hire():

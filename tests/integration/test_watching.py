@@ -7,6 +7,8 @@ import re
 import pytest
 from flask import Flask
 from redis import Redis
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.factories import PASSWORD, booking, kyiv
 from tirefit import jobs, logs
@@ -106,6 +108,14 @@ def test_signing_in_leaves_a_line_and_no_secret(client, station, olga, caplog):
     said = [record.getMessage() for record in caplog.records if record.name == "tirefit.security"]
     assert said == ["refused: POST /login 422", f"user {olga.id} signed in", "refused: GET /admin/queue 403"]
     assert not re.search("olga|парол|болтов", caplog.text)
+
+
+def test_a_statement_that_fails_is_told_of_without_what_was_filled_in(app):
+    wrong = text("SELECT no_such_column FROM bookings WHERE customer_phone = :phone")
+    with pytest.raises(DBAPIError) as failed:
+        db.session.execute(wrong, {"phone": "+380671234567"})
+
+    assert "no_such_column" in str(failed.value) and "671234567" not in str(failed.value)
 
 
 def test_as_json_each_line_is_one_object(app: Flask):

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
-from tirefit import paper
+from tirefit import logs, paper
 from tirefit.database import is_out_of_reach
 from tirefit.errors import Busy, OutOfReach, Problem, TooManyAttempts, TooManyRequests
 
@@ -65,11 +65,11 @@ def show_failure(error: Exception) -> Answer:
 
 def note_failure(error: Exception) -> str:
     """Write a failure into the log; → the name under which it stands there. In tests a fault of ours is raised on."""
-    code = secrets.token_hex(4)
+    code, route = secrets.token_hex(4), logs.route()
     if is_out_of_reach(error):  # one line: the program is well, and there may be thousands of them
-        current_app.logger.error("database out of reach, %s: %s %s", code, request.method, request.path)
+        current_app.logger.error("database out of reach, %s: %s", code, route)
     else:
-        current_app.logger.exception("failure %s: %s %s", code, request.method, request.path)
+        current_app.logger.exception("failure %s: %s", code, route)
         if current_app.testing:
             raise error
     return code
