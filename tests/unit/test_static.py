@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import re
 import runpy
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
+TEMPLATES = sorted(path for path in (ROOT / "templates").rglob("*") if path.is_file())
 
 
 def test_the_positions_on_the_board_are_what_their_script_makes():
@@ -23,6 +25,30 @@ def test_what_was_vendored_is_unchanged_and_has_its_licence():
         assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == checksum
     assert "htmx" in (STATIC / "vendor" / "htmx.LICENSE").read_text()
     assert "SIL OPEN FONT LICENSE" in (STATIC / "fonts" / "OFL.txt").read_text()
+
+
+def test_htmx_asks_us_alone_and_makes_no_styles():
+    """Nor does it evaluate what an attribute says: the policy of every page has no unsafe-eval (test_headers.py)."""
+    head = (ROOT / "templates" / "layouts" / "_head.html").read_text()
+    config = json.loads(re.search(r"name=\"htmx-config\" content='([^']+)'", head)[1])
+    assert (config["mode"], config["includeIndicatorCSS"]) == ("same-origin", False)
+    for name in (*config, "includeIndicatorCSS"):  # a newer htmx may call it otherwise
+        assert f"{name}:" in (STATIC / "vendor" / "htmx.min.js").read_text(), name
+    evaluates = re.compile(
+        r"""\bhx-on\b|hx-on:|hx-(vals|headers|config)[^=]*=\s*["']?(js|javascript):|hx-trigger="[^"]*\["""
+    )
+    assert [path.name for path in TEMPLATES if evaluates.search(path.read_text())] == []
+
+
+def test_what_people_typed_is_never_taken_for_html():
+    """Letters join their lines with a break of ours; nothing else stands outside the escaping."""
+    allowed = re.compile(r'join\("<br>"\|safe\)')
+    unescaped = re.compile(
+        r"\|\s*safe\b|autoescape|Markup\(|\bMarkup\b|render_template_string|innerHTML|insertAdjacentHTML"
+    )
+    files = [*TEMPLATES, *(ROOT / "tirefit").rglob("*.py"), *STATIC.glob("*.js")]
+    found = {path.name for path in files if unescaped.search(allowed.sub("", path.read_text()))}
+    assert len(files) > 200 and not found
 
 
 def test_fonts_are_asked_for_under_the_address_of_their_content():
