@@ -59,6 +59,7 @@ def serve() -> None:
 def web() -> None:
     """Serve the pages alone. Without REDIS_URL it also does the jobs."""
     _tell_setup_code()
+    _let_go_of_database()
     runner.serve_pages(current_app.config["PORT"])
 
 
@@ -362,6 +363,13 @@ def _prepare_database() -> None:
         )
     if current_app.config["DEMO"]:
         _show(demo.load_demo())
+    _let_go_of_database()
+
+
+def _let_go_of_database() -> None:
+    """Before a process goes on for weeks: no transaction stays open for so long, and no fork shares a connection."""
+    db.session.remove()
+    db.engine.dispose()
 
 
 def _require_whole() -> None:

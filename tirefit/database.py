@@ -103,7 +103,7 @@ def engine_options(database_url: str) -> dict[str, Any]:
     """How the engine is made: reading is the default, waiting is bounded, an error names nobody (hide_parameters)."""
     if make_url(database_url).get_backend_name() == "sqlite":
         return {"execution_options": READ, "hide_parameters": True}
-    timeouts = f"-c lock_timeout={A_LOCK}s -c statement_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    timeouts = f"-c lock_timeout={A_LOCK}s -c statement_timeout=10s -c idle_in_transaction_session_timeout=5min"
     return {
         "execution_options": READ,
         "hide_parameters": True,

@@ -118,8 +118,8 @@ def test_a_command_reads_what_is_committed_and_waits_only_so_long(app):
         names = "transaction_isolation", "transaction_read_only", *timeouts, "TimeZone"
         return [db.session.scalar(text(f"SHOW {name}")) for name in names]
 
-    assert settings() == ["read committed", "on", "5s", "10s", "1min", "UTC"]
-    assert command(settings)() == ["read committed", "off", "5s", "10s", "1min", "UTC"]
+    assert settings() == ["read committed", "on", "5s", "10s", "5min", "UTC"]
+    assert command(settings)() == ["read committed", "off", "5s", "10s", "5min", "UTC"]
 
 
 def test_a_command_that_fails_leaves_nothing(app):
@@ -270,7 +270,7 @@ def test_a_note_beside_a_page_is_not_waited_for(app):
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_transaction_in_which_nothing_happens_is_ended_and_gives_its_locks_back(app):
-    """By the server, after a minute: its process has been stopped, or its machine is gone."""
+    """By the server, after five minutes: its process has been stopped, or its machine is gone."""
     db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '20ms'"))
     time.sleep(0.3)
     with pytest.raises(DBAPIError) as ended:

@@ -23,6 +23,7 @@ from sqlalchemy import make_url
 from tests.services import free_port
 from tirefit import create_app
 from tirefit.config import ROOT
+from tirefit.database import db
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes through /proc")
 
@@ -110,6 +111,21 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path, new_databa
     assert ended.exit_code == 1
     (line,) = ended.output.splitlines()
     assert told in line and "docs/backup.md" in line
+
+
+def test_who_only_keeps_others_alive_keeps_no_transaction_open(tmp_path, new_database, monkeypatch):
+    """For weeks: PostgreSQL could not tidy up behind it, and forks would share its connection."""
+    app, open_ones = create_app(INSTANCE_PATH=str(tmp_path), DATABASE_URL=new_database("sqlite")), []
+
+    def go_on_for_weeks(*_: object, prepare: Callable[[], None] = lambda: None) -> None:
+        prepare()
+        open_ones.append(db.engine.pool.checkedout())
+
+    monkeypatch.setattr("tirefit.jobs.runner.serve_pages", go_on_for_weeks)
+    monkeypatch.setattr("tirefit.jobs.runner.serve", go_on_for_weeks)
+    for command in ("web", "serve"):
+        assert app.test_cli_runner().invoke(args=[command]).exit_code == 0
+    assert open_ones == [0, 0]
 
 
 def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):
