@@ -1,23 +1,27 @@
 """Copies of the whole database, and the way back. docs/backup.md is the runbook.
 
-A copy of a running SQLite is asked for, page by page, from SQLite itself: the file alone lacks what is still in its
-write-ahead log. PostgreSQL is copied by its own pg_dump. A copy counts only after it has been looked into.
+A copy of a running SQLite is asked for from SQLite itself: the file alone lacks what is still in its write-ahead log.
+PostgreSQL is copied by its own pg_dump. A copy counts only after it has been looked into.
 """
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
+import psycopg
 from sqlalchemy.engine import URL
 
 from tirefit import clock
+from tirefit.booking.privacy import FORGOTTEN
 from tirefit.models.schedule import OVERLAP_GUARD, SQLITE_GUARD
 
+ERASURES = f"""SELECT DISTINCT number FROM bookings JOIN booking_events ON booking_id = bookings.id
+WHERE event = '{FORGOTTEN}'"""
 KEPT = 14  # copies made by themselves, the newest ones
-PAGES_AT_ONCE = 2000  # of 4 KB each: between two such steps those who write go on
 
 
 class NoBackup(Exception):
@@ -79,7 +83,7 @@ def restore(url: URL, source: Path) -> Path | None:
         before = None
         if database.exists():
             before = database.with_name(f"{database.stem}-before-restore-{clock.now():%Y%m%d-%H%M%S}{database.suffix}")
-            _copy(database, before)
+            _put_aside(database, before)
         draft.replace(database)
         for left in ("-wal", "-shm"):  # of the database that was there
             database.with_name(database.name + left).unlink(missing_ok=True)
@@ -88,6 +92,31 @@ def restore(url: URL, source: Path) -> Path | None:
     finally:
         draft.unlink(missing_ok=True)
     return before
+
+
+def erasures_in(source: str) -> set[str]:
+    """The numbers of bookings whose customers have been forgotten, from the database as it was before a copy was put
+    back (an SQLite file, or the URL of a PostgreSQL), or from a file of the log, which names them too.
+
+    Raises NoBackup when it cannot be read.
+    """
+    try:
+        if source.startswith("postgres"):
+            with psycopg.connect(source.replace("+psycopg", "", 1), connect_timeout=5) as connection:
+                return {number for (number,) in connection.execute(ERASURES)}
+        with Path(source).open("rb") as file:
+            begins = file.read(4096)
+        if begins.startswith(b"SQLite format 3\0"):
+            reading = f"{Path(source).resolve().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(reading, uri=True)) as database:
+                if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'booking_events'").fetchone():
+                    return set()  # of before there were any bookings
+                return {number for (number,) in database.execute(ERASURES)}
+        if b"\0" in begins:
+            raise NoBackup(f"{source} is neither a database that can be read nor a log.")
+        return set(re.findall(r"booking (\w+) forgotten", Path(source).read_text(errors="replace")))
+    except (OSError, sqlite3.Error, psycopg.Error) as error:
+        raise NoBackup(f"what was forgotten cannot be read from {source}: {error}") from None
 
 
 def examine(file: Path) -> None:
@@ -120,8 +149,20 @@ def _copy(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(reading, uri=True, timeout=10)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
-        original.backup(copy, pages=PAGES_AT_ONCE)
+        # In one step: writers go on meanwhile, in the write-ahead log. A copy in several steps would begin again
+        # whenever somebody has written between two of them.
+        original.backup(copy, pages=-1)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
+
+
+def _put_aside(database: Path, target: Path) -> None:
+    """Keep what was there: as a copy, or byte by byte where SQLite cannot read it any more."""
+    try:
+        _copy(database, target)
+    except sqlite3.DatabaseError:
+        for end in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(f"{database}{end}", f"{target}{end}")
 
 
 def _file_of(url: URL) -> Path:

@@ -37,7 +37,8 @@ from tirefit.schedule.rolling import generate_rolling_schedule
 
 def init_app(app: Flask) -> None:
     running = (serve, web, worker, scheduler, generate_schedule, setup_code)
-    for command in (*running, user, token, import_legacy, customer, demo_, backup_, restore_, doctor_, deploy_check_):
+    copies = (backup_, restore_, reapply_erasures)
+    for command in (*running, user, token, import_legacy, customer, demo_, *copies, doctor_, deploy_check_):
         app.cli.add_command(command)
 
 
@@ -325,6 +326,37 @@ def restore_(source: Path) -> None:
         raise click.ClickException(str(reason)) from None
     kept = f" What was there before: {before}" if before else ""
     click.echo(f"Restored from {source}.{kept}")
+    if before:
+        _forget_again(str(before))
+
+
+@click.command()
+@click.argument("source")
+@with_appcontext
+def reapply_erasures(source: str) -> None:
+    """Forget again whoever was forgotten after a copy was made that has been put back.
+
+    SOURCE is the database as it was before (a file, or the URL of a PostgreSQL), or a file of the log. `restore` does
+    it by itself, from the database that it puts aside. Twice is once.
+    """
+    _forget_again(source)
+
+
+def _forget_again(source: str) -> None:
+    try:
+        forgotten, ahead = privacy.forget_again(backup.erasures_in(source))
+    except backup.NoBackup as reason:
+        raise click.ClickException(
+            f"{reason}. Customers who asked to be forgotten since that copy may be back: run `flask reapply-erasures`"
+            " with the log (docs/backup.md)."
+        ) from None
+    if forgotten:
+        click.echo(f"Forgotten again, as before: {_count(forgotten, 'booking')}.")
+    if ahead:
+        raise click.ClickException(
+            f"forgotten before, and still ahead in this copy: {', '.join(ahead)}. Cancel them, then run"
+            f" `flask reapply-erasures {source}`."
+        )
 
 
 def _backups() -> Path:

@@ -1,6 +1,7 @@
 """Copies of the database and the way back: whole while people book, examined, and practised here from end to end."""
 
 import contextlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -15,8 +16,10 @@ from sqlalchemy import make_url, select
 from tests import factories
 from tests.factories import booking
 from tests.history import app_on, previous, revisions, up, version
+from tests.integration.test_privacy import CANARY, PLATE, everywhere, found_in
 from tests.services import postgresql_programs
 from tirefit import backup
+from tirefit.booking import privacy
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import db
 from tirefit.errors import SlotTaken
@@ -43,6 +46,12 @@ def flask(*arguments):
 def rows(file, question=LIVE_BOOKINGS):
     with contextlib.closing(sqlite3.connect(file)) as copy:
         return [row[0] for row in copy.execute(question)]
+
+
+def close():
+    """Nobody uses the database: TireFit is stopped."""
+    db.session.remove()
+    db.engine.dispose()
 
 
 def station():
@@ -87,8 +96,7 @@ def test_restored_it_is_the_day_that_was_saved_and_sells_nothing_twice(instance)
     assert flask("backup", str(instance / "copy.db")).exit_code == 0
     cancel_booking(made.id, actor="user")
     lost = booking(station(), "12:00").number
-    db.session.remove()
-    db.engine.dispose()
+    close()
 
     answer = flask("restore", str(instance / "copy.db"))
 
@@ -99,6 +107,47 @@ def test_restored_it_is_the_day_that_was_saved_and_sells_nothing_twice(instance)
         booking(station(), "10:00", post_number=1)
     (kept,) = instance.glob("tirefit-before-restore-*.db")
     assert rows(kept) == [lost]
+
+
+def test_whoever_was_forgotten_after_the_copy_stays_forgotten(instance, at, caplog):
+    caplog.set_level(logging.INFO, "tirefit.security")
+    visit = booking(station(), "10:00", CANARY, plate=PLATE, notes="щебечет")
+    assert flask("backup", str(instance / "copy.db")).exit_code == 0
+    at("18:00")
+    privacy.forget(visit.id, actor="customer")
+    close()
+
+    answer = flask("restore", str(instance / "copy.db"))
+
+    assert answer.exit_code == 0, answer.output
+    assert "Forgotten again, as before: 1 booking." in answer.output
+    assert found_in(everywhere()) == []
+
+    # And where the database that knew of it is lost: the log knows, too.
+    (instance / "log").write_text("\n".join(f'{{"message": "{line}"}}' for line in caplog.messages))
+    close()
+    (instance / "tirefit.db").unlink()
+    assert flask("restore", str(instance / "copy.db")).exit_code == 0
+    assert found_in(everywhere()) != []
+    assert "Forgotten again, as before: 1 booking." in flask("reapply-erasures", str(instance / "log")).output
+    assert found_in(everywhere()) == []
+
+
+def test_a_database_that_is_damaged_is_put_aside_as_it_is(instance):
+    made = booking(station(), "10:00")
+    assert flask("backup", str(instance / "copy.db")).exit_code == 0
+    close()
+    with (instance / "tirefit.db").open("r+b") as file:
+        file.write(bytes(4096))  # as a disk does it
+    damaged = (instance / "tirefit.db").read_bytes()
+
+    answer = flask("restore", str(instance / "copy.db"))
+
+    assert "Restored from" in answer.output
+    assert answer.exit_code == 1 and "Customers who asked to be forgotten since that copy may be back" in answer.output
+    assert db.session.scalars(select(Booking.number)).all() == [made.number]
+    (kept,) = instance.glob("tirefit-before-restore-*.db")
+    assert kept.read_bytes() == damaged
 
 
 @pytest.mark.parametrize("harm", ["torn", "overwritten", "another", "no guard", "text", "missing"])
@@ -188,19 +237,30 @@ def prepare():
 def test_postgresql_is_saved_and_restored_with_its_own_programs(new_database, empty_database, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{postgresql_programs()}:{os.environ['PATH']}")
     with app_on(new_database("postgresql"), tmp_path):
-        made = booking(factories.station(), "10:00", post_number=1)
+        made = booking(factories.station(), "10:00", post_number=1).number
+        to_forget = booking(station(), "12:00", CANARY)
+        number = to_forget.number
         answer = flask("backup", str(tmp_path / "tirefit.dump"))
         assert answer.exit_code == 0, answer.output
         refused = flask("restore", str(tmp_path / "tirefit.dump"))
         assert refused.exit_code == 1 and "pg_restore" in refused.output
+        cancel_booking(to_forget.id, actor="customer")
+        privacy.forget(to_forget.id, actor="customer")
+        old = current_app.config["DATABASE_URL"].replace("+psycopg", "")
 
     new = empty_database("postgresql")
     where = new.replace("+psycopg", "")
     subprocess.run(["pg_restore", "--no-owner", f"--dbname={where}", str(tmp_path / "tirefit.dump")], check=True)
     with app_on(new, tmp_path):
-        assert db.session.scalars(select(Booking.number)).all() == [made.number]
+        assert set(db.session.scalars(select(Booking.number))) == {made, number}
         with pytest.raises(SlotTaken):
             booking(station(), "10:00", post_number=1)
+
+        ahead = flask("reapply-erasures", old)  # cancelled after the copy: in it, it is still ahead
+        assert ahead.exit_code == 1 and f"still ahead in this copy: {number}" in ahead.output
+        cancel_booking(db.session.scalars(select(Booking.id).where(Booking.number == number)).one(), actor="user")
+        assert flask("reapply-erasures", old).exit_code == 0
+        assert found_in(everywhere()) == []
 
 
 def test_without_pg_dump_it_says_what_is_missing(new_database, tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ Forgotten by itself when a visit is older than the installation keeps it, or whe
 lists what is kept where.
 """
 
+import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,11 +15,13 @@ from sqlalchemy import delete, func, or_, select, update
 from tirefit import clock, revisions
 from tirefit.booking import states
 from tirefit.booking.record import load_for_change, note
-from tirefit.database import command, db
+from tirefit.database import command, db, on_commit
 from tirefit.errors import StillNeeded
 from tirefit.models import Booking, BookingEvent, BookingLink, LetterStop, Notification, WaitingVisit
 
 A_BATCH = 200
+FORGOTTEN = "forgotten"  # the trace that it leaves
+security = logging.getLogger("tirefit.security")
 SYSTEM = "system"
 # Of a booking and of its traces: who it was. What was done, when and for how much is the station's own.
 PERSONAL: dict[str, Any] = {
@@ -58,6 +62,20 @@ def forget(booking_id: int, *, actor: str, user_id: int | None = None) -> None:
     if states.is_live(booking.status) and booking.ends_at > clock.now():
         raise StillNeeded(number=booking.number)
     _forget(booking, actor, user_id)
+    number = booking.number
+    on_commit(lambda: security.info("booking %s forgotten", number))  # a copy that is put back does not know of it
+
+
+def forget_again(numbers: Iterable[str]) -> tuple[int, list[str]]:
+    """Forget what was forgotten after a copy was made that has been put back; → how many, and which are ahead in it."""
+    known = db.session.execute(select(Booking.id, Booking.number).where(Booking.number.in_(list(numbers)))).all()
+    ahead = []
+    for booking_id, number in known:
+        try:
+            forget(booking_id, actor=SYSTEM)
+        except StillNeeded:
+            ahead.append(number)
+    return len(known) - len(ahead), ahead
 
 
 def forget_phone(point_id: int, phone: str, *, user_id: int) -> tuple[int, list[str]]:
@@ -118,7 +136,7 @@ def _forget(booking: Booking, actor: str, user_id: int | None) -> None:
             letter.state, letter.lease, letter.leased_until = "cancelled", None, None
     for trace in db.session.scalars(select(BookingEvent).where(BookingEvent.booking_id == booking.id)):
         trace.before, trace.after = ({**kept, **_blank(kept)} for kept in (trace.before, trace.after))
-    note(booking, "forgotten", actor=actor, user_id=user_id)
+    note(booking, FORGOTTEN, actor=actor, user_id=user_id)
     revisions.touch(booking.service_point_id)
 
 
