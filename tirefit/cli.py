@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,7 +15,19 @@ from redis import RedisError
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tirefit import accounts, backup, demo, deploy_check, doctor, founding, jobs, password_reset, second_step, tokens
+from tirefit import (
+    accounts,
+    backup,
+    demo,
+    deploy_check,
+    doctor,
+    founding,
+    incidents,
+    jobs,
+    password_reset,
+    second_step,
+    tokens,
+)
 from tirefit.booking import privacy
 from tirefit.database import WRITE, db, schema_state
 from tirefit.errors import (
@@ -38,7 +51,18 @@ from tirefit.schedule.rolling import generate_rolling_schedule
 def init_app(app: Flask) -> None:
     running = (serve, web, worker, scheduler, generate_schedule, setup_code)
     copies = (backup_, restore_, reapply_erasures)
-    for command in (*running, user, token, import_legacy, customer, demo_, *copies, doctor_, deploy_check_):
+    for command in (
+        *running,
+        user,
+        token,
+        import_legacy,
+        customer,
+        demo_,
+        *copies,
+        incident_report,
+        doctor_,
+        deploy_check_,
+    ):
         app.cli.add_command(command)
 
 
@@ -223,6 +247,29 @@ def forget_customer(phone: str) -> None:
     click.echo(f"{_count(forgotten, 'booking')} without a customer now.")
     if ahead:
         raise click.ClickException(f"still ahead, cancel them first: {', '.join(ahead)}")
+
+
+@click.command()
+@click.option("--since", type=click.DateTime(), required=True, help="From when on, in UTC: 2026-11-22T14:00:00")
+@with_appcontext
+def incident_report(since: datetime) -> None:
+    """What is written down about who has seen customers' data, for the authority (docs/privacy.md).
+
+    Phones shown, files made, ways in opened, sessions that have not ended, copies of the database; and who may
+    look at customers at all: that they looked at a page is written down nowhere.
+    """
+    since = since.replace(tzinfo=UTC)
+    click.echo("When (UTC)           who; station; what; of what")
+    for deed in incidents.since(since):
+        who, where = deed.who or "(nobody of the stations)", deed.where or "(network)"
+        click.echo(f"{deed.at:%Y-%m-%d %H:%M:%S}  {who}; {where}; {deed.what}; {deed.of_what}")
+    for copy in sorted(_backups().glob("*")):
+        made = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
+        if made >= since:
+            click.echo(f"{made:%Y-%m-%d %H:%M:%S}  (this machine); (network); copied; {copy.name}")
+    click.echo("May look at customers now, and so may have:")
+    for slug, email, role in incidents.may_see():
+        click.echo(f"  {email}; {slug or '(network)'}; {role}")
 
 
 @click.command("doctor")

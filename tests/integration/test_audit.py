@@ -1,5 +1,6 @@
 """The journal: every change leaves its trace, in the transaction of the change, readable as a sentence."""
 
+import os
 import re
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import TRIALS
 from tests.factories import booking, kyiv, sign_in, user
-from tirefit import audit, bays
+from tirefit import audit, bays, tokens
 from tirefit.booking.commands import reschedule_booking
 from tirefit.booking.states import USER
+from tirefit.booking.steps import show_phone
 from tirefit.database import WRITE, command, db
 from tirefit.errors import PostNumberTaken
 from tirefit.models import AuditEntry, Booking, BookingEvent
@@ -202,3 +204,44 @@ def test_who_saves_the_journal_to_a_file_stands_in_it(client, station, olga):
     sign_in(client, olga).post(f"{JOURNAL}.csv")
     assert "журнал сохранён в файл" in client.get(f"{JOURNAL}?what=export").text
     assert client.get(f"{JOURNAL}.csv").status_code == 405
+
+
+def test_an_incident_report_lists_who_saw_what_since_then_and_names_no_customer(app, client, station, olga, ivan, at):
+    """Through the pages, as it happens; what was before, and what is no such deed, is left out."""
+    visit = booking(station, "12:00")
+    show_phone(visit.id, user_id=ivan.id)
+    at("10:00")
+    sign_in(client, ivan)
+    show_phone(visit.id, user_id=ivan.id)
+    browser = sign_in(app.test_client(), olga)
+    for path in ("bookings/export.csv", "bookings/export.xlsx", "audit.csv"):
+        assert browser.post(f"/manage/zimnyaya-5/{path}").status_code == 200, path
+    at("10:05")
+    tokens.add_token("olga@example.com", "manager", "zimnyaya-5", name="касса")
+    lengthen(station.posts[1], 50, olga)
+    copies = Path(app.config["INSTANCE_PATH"], "backups")
+    copies.mkdir(exist_ok=True)
+    for name, made in (("old.db", "08:59"), ("new.db", "10:30")):
+        (copies / name).touch()
+        os.utime(copies / name, (kyiv(made).timestamp(),) * 2)
+
+    told = app.test_cli_runner().invoke(args=["incident-report", "--since", "2026-11-02T08:00:00"]).output
+
+    ten, later = "2026-11-02 08:00:00  ", "2026-11-02 08:05:00  "
+    _, *lines = told.splitlines()
+    assert sorted(lines[:8]) == [
+        f"{ten}ivan@example.com; (network); signed_in; ",
+        f"{ten}ivan@example.com; zimnyaya-5; phone_shown; {visit.number}",
+        f"{ten}olga@example.com; (network); signed_in; ",
+        f"{ten}olga@example.com; zimnyaya-5; bookings_exported; CSV, 1",
+        f"{ten}olga@example.com; zimnyaya-5; bookings_exported; XLSX, 1",
+        f"{ten}olga@example.com; zimnyaya-5; journal_exported; 5",
+        f"{later}olga@example.com; zimnyaya-5; token_made; касса",
+        "2026-11-02 08:30:00  (this machine); (network); copied; new.db",
+    ]
+    assert lines[8:] == [
+        "May look at customers now, and so may have:",
+        "  ivan@example.com; zimnyaya-5; staff",
+        "  olga@example.com; zimnyaya-5; manager",
+    ]
+    assert not [name for name in ("Анна", "671234567", "anna@") if name in told]
