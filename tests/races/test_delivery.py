@@ -93,13 +93,13 @@ class Installation:
             anna = Customer("Анна", "+380671234567", f"anna{chosen.starts_at:%H%M}@example.com")  # no address gets many
             factories.booking(self.point, chosen.starts_at, anna, services=("Балансировка",))
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if arguments[0] == "-c" else {}
-        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.environment, **pipes)
+    def start(self, code: str, **pipes: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=self.environment, **pipes)
 
     def drain_at_once(self, count: int, prelude: str = "") -> None:
         """So many processes, each with one job; they begin together."""
-        senders = [self.start("-c", prelude + DRAIN) for _ in range(count)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        senders = [self.start(prelude + DRAIN, **pipes) for _ in range(count)]
         for sender in senders:
             assert sender.stdout
             assert sender.stdout.readline() == b"ready\n"
@@ -113,7 +113,7 @@ class Installation:
 
     @contextmanager
     def running(self, *names: str, prelude: str = "") -> Iterator[list[subprocess.Popen[bytes]]]:
-        processes = [self.start("-c", f"{prelude}from app import app\napp.cli.main([{name!r}])") for name in names]
+        processes = [self.start(f"{prelude}from app import app\napp.cli.main([{name!r}])") for name in names]
         try:
             yield processes
         finally:
