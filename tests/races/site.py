@@ -1,12 +1,13 @@
 """A whole site as docs/deploy.md describes it: web units of the production server, behind nginx with our nginx.conf.
 
-with site(url, redis_url, folder) as it, load(it) as told:
+with site(url, redis_url, folder) as it, load(it, choice, times) as told:
     it.roll(CODE)          # a new version without a pause
 assert told.failed == []
 """
 
 import contextlib
 import http.client
+import json
 import os
 import random
 import re
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from tests.services import free_port
@@ -30,6 +32,7 @@ from tirefit.jobs import runner
 CONF = ROOT / "docs" / "deploy" / "nginx.conf"
 UNIT = ROOT / "docs" / "deploy" / "tirefit-web@.service"
 CLIENTS = 6
+PAUSE = 0.3  # seconds from one tap of a customer to the next: twenty taps a second, unless answers come later than that
 DOES_NOT_FIT = "Работы не помещаются"  # between what others hold: an answer, and no fault
 PATIENCE = 60  # seconds for a unit to be ready, on a busy machine
 
@@ -40,20 +43,22 @@ class Unit:
 
     port: int
     environment: dict[str, str]
+    log: Path
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, folder: Path) -> None:
         line = re.search(r"ExecStart=\S+/(granian .*)", UNIT.read_text())[1].replace("%i", str(self.port))
         command = [str(Path(sys.executable).parent / line.split()[0]), *line.split()[1:]]
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=runner.die_with(os.getpid(), signal.SIGTERM),
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=runner.die_with(os.getpid(), signal.SIGTERM),
+            )
 
     def stop(self) -> None:
         if self.process is None:
@@ -65,12 +70,27 @@ class Unit:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    def signal(self, what: signal.Signals) -> None:
+        """Tell all its processes."""
+        assert self.process
+        os.killpg(self.process.pid, what)
+
+    def workers(self) -> list[int]:
+        assert self.process
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+    def health(self, question: str, patience: float = 10) -> tuple[int, dict[str, Any]]:
+        """→ status and what it says; (0, {}) when nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
-        return False
+            connection.request("GET", f"/health/{question}")
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        return 0, {}
+
+    def is_ready(self) -> bool:
+        return self.health("ready")[0] == 200
 
     def becomes_ready(self) -> bool:
         """Wait for it; False when it has ended instead."""
@@ -86,20 +106,43 @@ class Unit:
 
 @dataclass
 class Site:
-    port: int
+    port: int  # of https; the next one is that of http
     units: list[Unit]
+    proxy: subprocess.Popen[bytes]
+    conf: Path
 
     def ask(self, method: str, path: str, *lines: str, host: str = "book.example.com") -> str:
         """One request, written line by line as a stranger may write it; → the whole answer."""
         head = "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines, "", ""])
+        with self.line() as line:
+            return send_raw(line, head.encode())
+
+    @contextlib.contextmanager
+    def line(self) -> Iterator[socket.socket]:
+        """A connection to the proxy, over which anything may be written."""
         trust = ssl._create_unverified_context()
         with socket.create_connection(("127.0.0.1", self.port), 20) as plain, trust.wrap_socket(plain) as line:
-            line.sendall(head.encode())
-            answer = b""
-            with contextlib.suppress(OSError):
-                while part := line.recv(65536):
-                    answer += part
-        return answer.decode(errors="replace")
+            yield line
+
+    def logged(self) -> str:
+        """What the units have said so far: a line for each request, with its route."""
+        return "".join(unit.log.read_text() for unit in self.units)
+
+    @contextlib.contextmanager
+    def proxy_says(self, old: str, new: str) -> Iterator[None]:
+        """The proxy goes by another line for a while."""
+        whole = self.conf.read_text()
+        assert old in whole
+        try:
+            self._proxy_goes_by(whole.replace(old, new))
+            yield
+        finally:
+            self._proxy_goes_by(whole)
+
+    def _proxy_goes_by(self, configuration: str) -> None:
+        self.conf.write_text(configuration)
+        self.proxy.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
 
     def roll(self, release: Path) -> bool:
         """Put another release in, one unit after the other, as docs/deploy.md says; → did it take over?"""
@@ -110,13 +153,27 @@ class Site:
                 return False
         return True
 
-    def restart_all(self, release: Path) -> None:
-        """What one must not do."""
+    def versions(self) -> set[str]:
+        """What the workers of all units say they are. Each answer may come from another worker."""
+        return {str(unit.health("live")[1].get("version")) for unit in self.units for _ in range(10)}
+
+    def restart_all(self, release: Path) -> bool:
+        """What one must not do; → is it there again?"""
         for unit in self.units:
             unit.stop()
         for unit in self.units:
             unit.start(release)
-        assert all(unit.becomes_ready() for unit in self.units)
+        return all(unit.becomes_ready() for unit in self.units)
+
+
+def send_raw(line: socket.socket, request: bytes) -> str:
+    """→ the whole answer, until the other side hangs up or says nothing for long."""
+    line.sendall(request)
+    answer = b""
+    with contextlib.suppress(OSError):
+        while part := line.recv(65536):
+            answer += part
+    return answer.decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -126,8 +183,10 @@ def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIREFIT_")}
     settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "TIREFIT_INSTANCE_PATH": str(folder)}
     settings |= {"TIREFIT_HTTPS": "1", "TIREFIT_PROXY_HOPS": "1", "TIREFIT_BASE_URL": "https://book.example.com"}
+    settings |= {"TIREFIT_LOG_REQUESTS": "1"}
     first = free_port(in_a_row=4)  # two units, https and http
-    units, front = [Unit(port, clean | settings) for port in (first, first + 1)], first + 2
+    units = [Unit(port, clean | settings, folder / f"unit-{port}.log") for port in (first, first + 1)]
+    front = first + 2
     conf = write_configuration(folder, front, [unit.port for unit in units])
     subprocess.run([nginx, "-t", "-c", conf], check=True, capture_output=True)
     proxy = subprocess.Popen(
@@ -137,7 +196,7 @@ def site(url: str, redis_url: str, folder: Path) -> Iterator[Site]:
         for unit in units:
             unit.start(ROOT)
         assert all(unit.becomes_ready() for unit in units)
-        yield Site(front, units)
+        yield Site(front, units, proxy, conf)
     finally:
         proxy.terminate()
         proxy.wait(10)
@@ -181,6 +240,7 @@ def write_configuration(folder: Path, port: int, units: list[int]) -> Path:
 class Told:
     """What the customers saw."""
 
+    planned: int = 0  # how often they would have tapped, had nobody waited longer than the pause between two taps
     asked: int = 0
     held: int = 0
     failed: list[str] = field(default_factory=list)
@@ -194,8 +254,8 @@ class Told:
 
 @contextlib.contextmanager
 def load(where: Site, choice: str, times: list[str]) -> Iterator[Told]:
-    """Customers look (four of five requests) and hold times (the fifth), over connections that stay open."""
-    told, stop = Told(), threading.Event()
+    """Customers look (four of five taps) and hold times (the fifth), over connections that stay open."""
+    told, stop, begun = Told(), threading.Event(), time.monotonic()
     threads = [threading.Thread(target=_customer, args=(where, choice, times, n, told, stop)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()
@@ -203,6 +263,7 @@ def load(where: Site, choice: str, times: list[str]) -> Iterator[Told]:
         yield told
     finally:
         stop.set()
+        told.planned = int((time.monotonic() - begun) / PAUSE) * CLIENTS
         for thread in threads:
             thread.join(60)
 
@@ -221,12 +282,14 @@ def _customer(where: Site, choice: str, times: list[str], number: int, told: Tol
         except (OSError, http.client.HTTPException) as error:
             bad = repr(error)
             browser.hang_up()
+        waited = time.monotonic() - begun
         with told.lock:
             told.asked += 1
             told.held += writes and status == 303
-            told.waits.append(time.monotonic() - begun)
+            told.waits.append(waited)
             if bad:
                 told.failed.append(f"{'POST' if writes else 'GET'}: {bad}")
+        stop.wait(PAUSE - waited)
     browser.hang_up()
 
 
