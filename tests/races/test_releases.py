@@ -269,7 +269,8 @@ def test_a_unit_that_hangs_costs_whoever_asks_it_the_patience_of_the_proxy(it, c
             hung.signal(signal.SIGCONT)
         tell("a unit that hangs", told)
         assert not [each for each in told.failed if not each.startswith("POST: 504")]
-        assert told.held and told.asked > 20
+        assert told.asked > told.planned / 3, "the others go on: few more are sent to a unit that does not answer"
+        assert told.held
         assert 3000 < told.at(1.0) < 8000, "a page and a hold wait three seconds each, at most"
         assert hung.becomes_ready()
         with crowd() as told:
