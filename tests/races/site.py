@@ -75,10 +75,11 @@ class Unit:
         assert self.process
         os.killpg(self.process.pid, what)
 
-    def workers(self) -> list[int]:
+    def last_worker(self) -> int:
+        """The process that began last."""
         assert self.process
         tasks = Path(f"/proc/{self.process.pid}/task")
-        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        return max(int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split())
 
     def health(self, question: str, patience: float = 10) -> tuple[int, dict[str, Any]]:
         """→ status and what it says; (0, {}) when nobody answers."""

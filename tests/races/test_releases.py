@@ -238,7 +238,7 @@ def test_fifty_who_send_a_byte_a_second_hold_up_nobody(it, crowd):
 
 @ON_ONE_DATABASE
 def test_a_worker_that_takes_two_seconds_longer_fails_nobody(it, crowd):
-    worker = it.units[0].workers()[0]
+    worker = it.units[0].last_worker()
     with crowd() as told:
         for _ in range(3):
             os.kill(worker, signal.SIGSTOP)
