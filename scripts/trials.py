@@ -22,6 +22,7 @@ PROOFS = {
     "letters": ["tests/races/test_delivery.py", "tests/integration/test_outbox_simulation.py"],
     "chaos": ["tests/races/test_chaos.py"],
     "releases": ["tests/races/test_releases.py"],
+    "copies": ["tests/races/test_copies.py"],
     "leaks": ["tests/races/test_soak.py"],
     "faults": [
         "tests/integration/test_faults.py",
