@@ -1,5 +1,6 @@
 """Bookings: right minutes and price, the states and who may do what, letters written with the change or not at all."""
 
+from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
@@ -14,6 +15,7 @@ from tirefit.booking.links import find_by_token
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import db
 from tirefit.errors import (
+    InThePast,
     LimitReached,
     SlotTaken,
     TooLateToChange,
@@ -139,6 +141,20 @@ def test_a_time_held_for_a_phone_at_its_limit_can_still_be_booked_for_another(ap
     assert booking(point, "12:00", BORIS, token=held.token).reservation_id == held.reservation_id
     at("11:00")  # Анна's visit is over
     assert booking(point, "14:00").status == "confirmed"
+
+
+def test_a_time_that_is_held_is_booked_until_the_moment_it_begins(station, at):
+    at("09:50")
+    now = new_token()
+    for token in (now, new_token()):
+        late = reserve_slot_temporarily(station.id, kyiv("10:00"), 40, token).token
+    at(kyiv("10:00"))
+
+    assert booking(station, "10:00", token=now).status == "confirmed"
+
+    at(kyiv("10:00") + timedelta(seconds=1))
+    with pytest.raises(InThePast):
+        booking(station, "10:00", BORIS, token=late)
 
 
 def test_where_the_station_wants_to_agree_first_a_booking_waits(app):

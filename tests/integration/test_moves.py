@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from tests import factories
 from tests.factories import BORIS, booking, car_type, kyiv, service, sign_in
 from tirefit import doctor
-from tirefit.booking.commands import create_booking, reschedule_booking
+from tirefit.booking.commands import create_booking, reschedule_booking, visit_after
 from tirefit.booking.durations import calculate_booking_duration
 from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
 from tirefit.booking.placement import check_availability, find_optimal_slot
@@ -161,6 +161,18 @@ def test_the_station_may_use_time_that_is_not_offered(station, ivan):
     found, _ = now_of(made)
     assert (found.starts_at, found.ends_at) == (kyiv("19:10"), kyiv("19:50"))
     assert kinds(made) == ["booking_rescheduled"]
+
+
+@pytest.mark.parametrize(
+    ("to", "letters"), [("10:09", ["booking_created", "new_booking"]), ("10:10", ["booking_rescheduled"])]
+)
+def test_the_station_tells_the_customer_of_ten_minutes_and_of_none_less(station, ivan, to, letters):
+    made = booking(station, "10:00", post_number=1)
+
+    reschedule_booking(made.id, actor=USER, user_id=ivan.id, starts_at=kyiv(to), post_number=1)
+
+    assert now_of(made)[0].starts_at == kyiv(to)
+    assert kinds(made) == letters
 
 
 def test_a_customer_gets_only_what_is_offered(station):
@@ -660,6 +672,16 @@ def test_large_wheels_take_longer(station):
     assert [minutes(inches) for inches in (None, 17, 18, 19, 20, 24)] == [40, 40, 45, 45, 50, 50]
     made = booking(station, "10:00", wheel_inches=20)
     assert (made.total_duration, made.wheel_inches, made.wheel_minutes) == (50, 20, 10)
+
+
+def test_other_wheels_are_agreed_on_anew_and_wheels_not_named_stay(station):
+    _surcharges(station, {18: 5, 20: 10})
+    made = booking(station, "10:00", wheel_inches=20)
+
+    smaller, more = visit_after(made, wheel_inches=18), visit_after(made, [service().id, service("Балансировка").id])
+
+    assert (smaller.wheel_inches, smaller.total_minutes) == (18, 45)
+    assert (more.wheel_inches, more.wheel_minutes) == (20, 10)
 
 
 @command
