@@ -9,7 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tirefit import api, cli, config, faults, i18n, jobs, logs, web
-from tirefit.database import engine_options
+from tirefit.database import engine_options, let_go
 from tirefit.extensions import csrf, db, mail, migrate
 
 __version__ = config.VERSION
@@ -33,6 +33,7 @@ def create_app(**overrides: Any) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     db.init_app(app)
+    app.teardown_appcontext(let_go)  # the last that is registered is the first that is called
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     csrf.init_app(app)
     mail.init_app(app)

@@ -236,6 +236,14 @@ def lost_to(error: DBAPIError, constraint: str) -> bool:
     return constraint in str(error.orig)
 
 
+def let_go(_error: BaseException | None) -> None:
+    """What a request has read is given back. Where the database has died since, the answer, which is made, goes out."""
+    try:
+        db.session.remove()
+    except DBAPIError:
+        db.session().invalidate()
+
+
 def is_out_of_reach(error: Exception) -> bool:
     """Is the database away, full, closed for writing or too slow? Then nothing is wrong with what was asked of it, and
     it may work again in a while.

@@ -93,6 +93,23 @@ def gone(folder):
     hidden.rename(socket)
 
 
+def test_an_answer_that_is_made_goes_out_though_the_database_dies_before_it_has(new_database, tmp_path):
+    with in_production(new_database("postgresql"), tmp_path) as app:
+        with app.app_context():
+            times = open_a_station()
+
+        @app.after_request
+        def and_now_it_dies(answer):
+            server = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            session = db.session.scalar(text("SELECT pg_backend_pid()"))
+            with psycopg.connect(server) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [session])
+            return answer
+
+        anna = app.test_client()
+        assert [anna.get(times).status_code for _ in range(2)] == [200, 200]
+
+
 def test_postgresql_goes_away_and_comes_back(own_postgresql, tmp_path, caplog):
     url, folder = own_postgresql
     with in_production(url, tmp_path) as app:
