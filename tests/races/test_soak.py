@@ -8,7 +8,7 @@ from tests.races.conftest import TRIALS
 
 pytestmark = pytest.mark.skipif(not TRIALS, reason="minutes of load: make trials")
 
-REQUESTS = 5_000
+REQUESTS = 10_000
 OF_CONTROL = 1_500  # a fifth more than it takes to miss the bound by what is left behind
 
 
