@@ -32,6 +32,7 @@ PERSONAL: dict[str, Any] = {
     "notes": "",
     "cancel_reason": "",
 }
+IS_KNOWN = or_(*(getattr(Booking, name) != "" for name in PERSONAL))  # who came
 MOMENTS = ("starts_at", "ends_at", "created_at", "consent_at", "arrived_at", "started_at", "completed_at")
 
 
@@ -68,14 +69,16 @@ def forget(booking_id: int, *, actor: str, user_id: int | None = None) -> None:
 
 def forget_again(numbers: Iterable[str]) -> tuple[int, list[str]]:
     """Forget what was forgotten after a copy was made that has been put back; → how many, and which are ahead in it."""
-    known = db.session.execute(select(Booking.id, Booking.number).where(Booking.number.in_(list(numbers)))).all()
-    ahead = []
-    for booking_id, number in known:
-        try:
-            forget(booking_id, actor=SYSTEM)
-        except StillNeeded:
-            ahead.append(number)
-    return len(known) - len(ahead), ahead
+    wanted, forgotten, ahead = sorted(numbers), 0, []
+    for first in range(0, len(wanted), A_BATCH):
+        some = Booking.number.in_(wanted[first : first + A_BATCH])
+        for booking_id, number in db.session.execute(select(Booking.id, Booking.number).where(some, IS_KNOWN)).all():
+            try:
+                forget(booking_id, actor=SYSTEM)
+                forgotten += 1
+            except StillNeeded:
+                ahead.append(number)
+    return forgotten, ahead
 
 
 def forget_phone(point_id: int, phone: str, *, user_id: int) -> tuple[int, list[str]]:
@@ -109,8 +112,7 @@ def forget_old(days: int) -> int:
 
 @command
 def _forget_some(before: datetime) -> int:
-    is_known = or_(*(getattr(Booking, name) != "" for name in PERSONAL))
-    old = select(Booking).where(Booking.ends_at < before, is_known).order_by(Booking.id).limit(A_BATCH)
+    old = select(Booking).where(Booking.ends_at < before, IS_KNOWN).order_by(Booking.id).limit(A_BATCH)
     found = db.session.scalars(old.with_for_update(skip_locked=True)).all()
     for booking in found:
         _forget(booking, SYSTEM, None)
@@ -145,12 +147,14 @@ def _forget_wish_for_no_letters(booking: Booking) -> None:
     if not booking.customer_email:
         return
     point_id, address = booking.service_point_id, booking.customer_email.lower()
+    wish = db.session.get(LetterStop, (point_id, address))
+    if wish is None:
+        return
     others = select(Booking.id).where(
         Booking.service_point_id == point_id, func.lower(Booking.customer_email) == address, Booking.id != booking.id
     )
     if db.session.scalar(others.limit(1)) is None:
-        wish = (LetterStop.service_point_id == point_id, LetterStop.email == address)
-        db.session.execute(delete(LetterStop).where(*wish))
+        db.session.delete(wish)
 
 
 def _blank(kept: dict[str, Any]) -> dict[str, Any]:
