@@ -14,6 +14,7 @@ from tests.conftest import ON_ONE_DATABASE
 from tests.factories import booking, kyiv, sign_in
 from tirefit.booking import at_the_gate, privacy
 from tirefit.booking.commands import Customer
+from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import db
 from tirefit.errors import StillNeeded
@@ -218,3 +219,15 @@ def test_no_address_that_strangers_may_ask_names_a_customer(app, visit, key, red
     with Redis.from_url(redis_url) as redis:
         kept = " ".join(str(redis.dump(name)) for name in redis.scan_iter()).lower()
     assert not [name for name in names if name in kept]
+
+
+def test_more_are_forgotten_again_than_one_question_can_name(station):
+    """SQLite takes 32,766 values in one, PostgreSQL 65,535."""
+    made = booking(station, "10:00")
+    cancel_booking(made.id, actor=USER)
+
+    again = privacy.forget_again({made.number, *(f"X{number:05}" for number in range(70_000))})
+
+    assert again == (1, [])
+    db.session.expire_all()
+    assert db.session.get_one(Booking, made.id).customer_name == ""
