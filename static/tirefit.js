@@ -103,9 +103,12 @@ document.documentElement.classList.add("js");
     for (const button of all(".no-js-only", form)) button.classList.remove("no-js-only");
   }, true);
 
-  /* A form is sent once, however often its button is pressed. */
+  /* A form is sent once, however often its button is pressed; what was asked before it overtakes it no more. */
+  let leaving = false;
+  addEventListener("htmx:before:swap", (event) => { if (leaving) event.preventDefault(); });
   addEventListener("submit", ({ target: form, submitter, defaultPrevented }) => {
     if (defaultPrevented || form.method !== "post" || "file" in form.dataset) return; // behind a file the page stays
+    leaving = true;
     setTimeout(() => {
       for (const button of all("button", form)) button.disabled = true;
       if (submitter?.dataset.busy) {
@@ -116,6 +119,7 @@ document.documentElement.classList.add("js");
   });
   addEventListener("pageshow", ({ persisted }) => {
     if (!persisted) return; // back from another page: the form may be sent again
+    leaving = false;
     for (const button of all("button:disabled")) {
       button.disabled = false;
       if (button.dataset.label) button.textContent = button.dataset.label;
