@@ -97,6 +97,7 @@ def test_the_whole_booking_by_keyboard(arrive, demo):
     tab_to(page, "#pick button.big")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Когда приехать?")
+    expect(page.locator("button.nearest")).to_be_visible()
     tab_to(page, "button.nearest")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.matches('a.day')")
@@ -177,7 +178,8 @@ def tab_to(page: Page, selector: str, at_most: int = 40) -> None:
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
-    raise AssertionError(f"{selector} is not reached with {at_most} tabs")
+    shown = page.locator("body").aria_snapshot()
+    raise AssertionError(f"{selector} is not reached with {at_most} tabs in\n{shown}")
 
 
 def motion(page: Page, visitor: Visitor) -> float:
