@@ -228,7 +228,7 @@ def test_an_older_database_is_saved_before_it_is_migrated(empty_database, tmp_pa
 
 
 def prepare():
-    from tirefit.cli import _prepare_database
+    from tirefit.cli.running import _prepare_database
 
     _prepare_database()
     db.session.remove()
