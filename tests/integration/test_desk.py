@@ -12,14 +12,18 @@ from sqlalchemy import delete, func, select
 from tests.checksum import checksum
 from tests.factories import ANNA, booking, car_type, kyiv, service, sign_in
 from tests.integration.test_queries import Hot, app_dialect, plan_of
+from tirefit.booking.by_phone import book_by_phone
 from tirefit.booking.commands import Customer, set_plate
 from tirefit.booking.states import USER
 from tirefit.booking.steps import cancel_booking
 from tirefit.config import ROOT
 from tirefit.database import WRITE, command, db
+from tirefit.errors import SlotTaken
 from tirefit.finding import Wanted, find_bookings, visits_of_car
 from tirefit.models import Booking, BookingEvent, BookingWord, Notification
+from tirefit.schedule import changes
 from tirefit.schedule.blocks import block_time
+from tirefit.schedule.reservations import new_token
 from tirefit.web.sheets import csv_file
 
 LIST = "/manage/zimnyaya-5/bookings"
@@ -265,6 +269,22 @@ def test_off_the_grid_and_after_hours_on_free_time(manager, station):
         assert done.location == f"{LIST}/{made.number}"
         assert made.ends_at - made.starts_at == timedelta(minutes=40)
         assert post in ("", str(made.post.post_number))
+
+
+def test_between_slots_a_post_that_is_open_then_comes_before_one_that_is_not(station):
+    """The first opens at noon on that day, the second cannot do it; the third is open. When all are shut, the first."""
+    first, second, _third = station.posts
+    changes.save_template(station.id, [(1, 12 * 60, 18 * 60)], name="С полудня", post_id=first.id)
+    now = {name: getattr(second, name) for name in ("post_number", "slot_duration", "name", "description", "active")}
+    changes.update_post(second.id, **now, abilities=changes.Abilities((car_type("suv").id,), (), None))
+
+    def taken(time):
+        at = {"token": new_token(), "starts_at": kyiv(f"2026-11-03 {time}")}
+        return book_by_phone(station.id, [service().id], car_type().id, BORIS, **at).post.post_number
+
+    assert [taken("09:17"), taken("20:30"), taken("20:30")] == [3, 1, 3]
+    with pytest.raises(SlotTaken):
+        taken("20:30")
 
 
 def test_what_is_taken_is_offered_otherwise(manager, station):

@@ -87,6 +87,6 @@ def _any_stretch(point: ServicePoint, visit: Breakdown, starts_at: datetime) -> 
     day = local_day(point.time_zone, starts_at)
     hours = load_hours(point, since=day - A_DAY)
     able = [post for post in load_abilities(point.id, visit.needs) if post.is_able and post.active]
-    shut = {post: bool(gaps(span, opening_windows(hours, post.service_post_id, day - A_DAY, day))) for post in able}
+    shut = {post: any(gaps(span, opening_windows(hours, post.service_post_id, day - A_DAY, day))) for post in able}
     for post in sorted(able, key=lambda post: (shut[post], post.post_number)):
         yield a_stretch(post.service_post_id, *span)
