@@ -5,30 +5,39 @@
     python scripts/mutation.py trace                 which test runs which line, on SQLite: six minutes
     python scripts/mutation.py judge [FILE…]         goes on where it stopped; a file that has changed begins anew
     python scripts/mutation.py judge --seconds=90 …  gives each of those that survived so much longer
+    python scripts/mutation.py judge --postgresql …  asks the same tests on PostgreSQL about those that survived
     python scripts/mutation.py survivors             who was not noticed
 
 Several may judge at once: `--share=0/2` and `--share=1/2`. All is kept in instance/mutation/. Whether a survivor is a
 mistake that the tests miss, or changes nothing that anybody could see, is for a reader to say (docs/mutation.md).
 
-Each mutant is judged in a fork that has imported everything but the program, with the mutated module put in the
-program's place as it is imported; the working tree is not touched. The tests that run its line are asked: first those
-of tests/unit and the quickest of each file, then the others, as many as fit into the seconds.
+Each mutant is judged in a fork; the working tree is not touched. Where only the body of a function differs, the fork
+has the program and its tests in memory, and the function is given its mutated code. All others come first, for they
+are put in the module's place as it is imported: into a fork that has imported everything but the program. The tests
+that run the mutant's line are asked: first those of tests/unit, then those of files that name its function, then the
+others, as many as fit into the seconds.
 """
 
 import ast
+import functools
+import gc
 import hashlib
 import importlib.machinery
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import traceback
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,16 +58,17 @@ KINDS = [
     *(f"ReplaceBinaryOperator_{each}" for each in COUNTED.split()),
 ]
 A_QUICK_LOOK = 14  # tests before all others: most mutants are noticed there
+NOT_PLANTED = 99  # exit code
 
 
 def main(what: str = "", *words: str) -> int:
-    options = dict(word[2:].split("=") for word in words if word.startswith("--"))
+    options = {word[2:].partition("=")[0]: word.partition("=")[2] for word in words if word.startswith("--")}
     files = [word for word in words if not word.startswith("--")]
     if what == "trace":
         return trace()
     if what == "judge":
         share, of = map(int, options.get("share", "0/1").split("/"))
-        judge_all(files or every_file(), share, of, float(options.get("seconds", 25)))
+        judge_all(files or every_file(), share, of, float(options.get("seconds", 25)), "postgresql" in options)
         return 0
     if what == "survivors":
         return tell_survivors()
@@ -78,7 +88,7 @@ def trace() -> int:
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"COVERAGE_FILE": str(TRACE)}, check=False).returncode
 
 
-def judge_all(files: list[str], share: int, of: int, seconds: float) -> None:
+def judge_all(files: list[str], share: int, of: int, seconds: float, on_postgresql: bool) -> None:
     import alembic.command  # noqa: F401 (what a fork need not import again)
     import coverage
     import flask_babel  # noqa: F401
@@ -92,24 +102,69 @@ def judge_all(files: list[str], share: int, of: int, seconds: float) -> None:
     data.read()
     witnesses = Witnesses(data)
     judged = {key_of(each): each for each in results()}
-    number = 0
+    at_import, in_memory = [], []
     for file in files:
-        path = ROOT / file
-        print(
-            f"{file}: as it is, {judge(path, path.read_text(), witnesses.of_file(path, seconds), seconds)}", flush=True
-        )
-        for mutant, code in mutants(path, file):
-            number += 1
-            before = judged.get(key_of(mutant))
-            longer = before and before["outcome"] == "survived" and before["seconds"] < seconds
-            if number % of != share or (before and not longer):
-                continue
+        for mutant, code in mutants(ROOT / file, file):
+            before = judged.get(key_of(mutant), {"outcome": "survived", "seconds": 0})
+            was_asked = before.get("postgresql", False) if on_postgresql else before["seconds"] >= seconds
+            if before["outcome"] == "survived" and not was_asked:
+                differ = functions_that_differ(ROOT / file, code)
+                is_late = differ and not witnesses.ran_at_import(ROOT / file, differ.values())
+                (in_memory if is_late else at_import).append((mutant, code))
+    for begin, those in ((lambda: None, at_import), (lambda: warm_up(files, witnesses), in_memory)):
+        if mine := those[share::of]:
+            begin()
+        for mutant, code in mine:
+            path = ROOT / mutant["file"]
             tests = witnesses.of_line(path, mutant["line"], seconds)
-            mutant |= {"seconds": seconds, "tests": len(tests)}
+            if on_postgresql:
+                tests = [re.sub(r"\bsqlite\b", "postgresql", test) for test in tests if re.search(r"\[sqlite\b", test)]
+            mutant |= {"seconds": seconds, "tests": len(tests), "postgresql": on_postgresql}
             mutant["outcome"] = judge(path, code, tests, seconds) if tests else "no test runs it"
             with RESULTS.open("a") as out:
                 out.write(json.dumps(mutant, ensure_ascii=False) + "\n")
-            print(f"{file}:{mutant['line']} {mutant['kind']}: {mutant['outcome']}", flush=True)
+            print(f"{mutant['file']}:{mutant['line']} {mutant['kind']}: {mutant['outcome']}", flush=True)
+
+
+def warm_up(files: list[str], witnesses: "Witnesses") -> None:
+    """Have the program and the tests in memory; what it remembers of its answers is forgotten."""
+    import pytest
+
+    sys.path.insert(0, str(ROOT))
+    tests = {test: None for file in files for test in witnesses.of_file(ROOT / file, 5)[:A_QUICK_LOOK]}
+    with_fixtures = pytest.main(["-q", "-p", "no:cacheprovider", *tests])
+    assert with_fixtures == 0, "the tests complain of the program as it is"
+    for each in gc.get_objects():
+        if isinstance(each, functools._lru_cache_wrapper) and each.__module__.startswith("tirefit"):
+            each.cache_clear()
+    from tests import factories
+
+    factories._rows_made.clear()  # stations as the program makes them when it is whole
+
+
+def functions_that_differ(path: Path, code: str) -> dict[tuple[str, int], CodeType] | None:
+    """(name, line) → its mutated code; None if anything else differs, so that the module must be imported anew."""
+    was, now = (compile(text, str(path), "exec", dont_inherit=True) for text in (path.read_text(), code))
+    found: dict[tuple[str, int], CodeType] = {}
+    return found if _differ_in_functions(was, now, found) else None
+
+
+def _differ_in_functions(was: CodeType, now: CodeType, found: dict[tuple[str, int], CodeType]) -> bool:
+    if was == now:
+        return True
+    is_function = bool(was.co_flags & inspect.CO_OPTIMIZED)
+    if is_function and was.co_name == now.co_name and was.co_freevars == now.co_freevars:
+        found[was.co_qualname, was.co_firstlineno] = now
+        return True
+    if is_function or was.co_code != now.co_code or len(was.co_consts) != len(now.co_consts):
+        return False
+    return all(
+        _differ_in_functions(*pair, found)
+        if isinstance(pair[0], CodeType) and isinstance(pair[1], CodeType)
+        # a constant that equals another is not always the same: 1 and True
+        else (type(pair[0]), pair[0]) == (type(pair[1]), pair[1])
+        for pair in zip(was.co_consts, now.co_consts, strict=True)
+    )
 
 
 def mutants(path: Path, file: str) -> Iterator[tuple[dict[str, Any], str]]:
@@ -126,13 +181,21 @@ def mutants(path: Path, file: str) -> Iterator[tuple[dict[str, Any], str]]:
             if not visitor.mutation_applied:
                 break
             code = tree.get_code()
-            if code in seen:
+            if code in seen or not _is_python(code):
                 continue
             seen.add(code)
             was, now = source.splitlines(), code.splitlines()
             line = next((k for k, pair in enumerate(zip(was, now, strict=False)) if pair[0] != pair[1]), len(now) - 1)
             about = {"file": file, "digest": digest, "kind": kind, "n": n, "line": line + 1}
             yield about | {"was": was[line].strip(), "now": now[line].strip()}, code
+
+
+def _is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:  # `/` in a signature for `*`, with nothing before it
+        return False
+    return True
 
 
 @cache
@@ -147,6 +210,41 @@ def _bodies(path: Path) -> dict[int, list[int]]:
     }
 
 
+@cache
+def _users(path: Path, line: int) -> dict[int, str]:
+    """Of a line in what the module makes as it is imported: line → function, of those that use it, by whatever name."""
+    top = ast.parse(path.read_text()).body
+    made = [each for each in top if isinstance(each, ast.Assign | ast.AnnAssign)]
+    about = [each for each in made if each.lineno <= line <= (each.end_lineno or 0)]
+    names: set[str] = set()
+    while about:
+        names |= {name for each in about for name in _names_in(each, ast.Store)}
+        about = [each for each in made if _names_in(each) & names and not _names_in(each, ast.Store) <= names]
+    functions = [each for each in top if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    return {
+        each.lineno: function.name
+        for function in functions
+        for each in ast.walk(function)
+        if isinstance(each, ast.stmt) and _names_in(each) & names
+    }
+
+
+@cache
+def _functions_at(path: Path, line: int) -> set[str]:
+    nodes = (each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.FunctionDef | ast.ClassDef))
+    begins = ((min([each.lineno, *(mark.lineno for mark in each.decorator_list)]), each) for each in nodes)
+    return {each.name for begin, each in begins if begin <= line <= (each.end_lineno or 0)}
+
+
+@cache
+def _text(file: str) -> str:
+    return (ROOT / file).read_text()
+
+
+def _names_in(node: ast.AST, as_what: type[ast.expr_context] = ast.Load) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, as_what)}
+
+
 class Witnesses:
     """Which tests run which line, and how long each takes."""
 
@@ -159,30 +257,43 @@ class Witnesses:
 
     def of_line(self, path: Path, line: int, seconds: float) -> list[str]:
         """Of a statement over several lines, its first counts; of a function without its decorator, what it does; of
-        what runs at import, whoever runs the module."""
+        what is made at import, whoever uses it; of all else, whoever runs the module."""
         contexts = self._data.contexts_by_lineno(str(path))
+        users = _users(path, line)
+        names = {path.stem} | _functions_at(path, line) | set(users.values())
+        if found := {test for each in users for test in self._named(contexts.get(each, []))}:
+            return self._chosen(found, seconds, names)
         statements = _bodies(path).get(line) or range(line, max(0, line - 8), -1)
         for near in statements:
             if found := self._named(contexts.get(near, [])):
-                return self._chosen(found, seconds)
-        return self.of_file(path, seconds)
+                return self._chosen(found, seconds, names)
+        return self.of_file(path, seconds, names)
 
-    def of_file(self, path: Path, seconds: float) -> list[str]:
+    def of_file(self, path: Path, seconds: float, names: Collection[str] = ()) -> list[str]:
         contexts = self._data.contexts_by_lineno(str(path))
-        return self._chosen({test for line in contexts.values() for test in self._named(line)}, seconds)
+        return self._chosen({test for line in contexts.values() for test in self._named(line)}, seconds, names)
+
+    def ran_at_import(self, path: Path, functions: Iterable[CodeType]) -> bool:
+        """Were they called before any test, so that what they made would stay as it is?"""
+        contexts = self._data.contexts_by_lineno(str(path))
+        inside = {line for code in functions for *_, line in code.co_lines() if line and line > code.co_firstlineno}
+        return any("" in contexts.get(line, []) for line in inside)
 
     def _named(self, contexts: list[str]) -> set[str]:
         return {each.partition("|")[0] for each in contexts} & self._seconds.keys()
 
-    def _chosen(self, tests: set[str], seconds: float) -> list[str]:
-        units = [test for test in tests if test.startswith("tests/unit")]
-        first, others, functions = [], [], set()
-        for test in sorted(tests - set(units), key=self._seconds.__getitem__):
-            function = test.partition("[")[0]
-            (others if function in functions else first).append(test)
-            functions.add(function)
+    def _chosen(self, tests: set[str], seconds: float, names: Collection[str]) -> list[str]:
+        """First those of tests/unit, then those of files that name one of these functions; of each test of theirs first
+        the quickest case; as many as fit into the seconds."""
+        cases: Counter[str] = Counter()
+        ranks = {}
+        for test in sorted(tests, key=self._seconds.__getitem__):
+            file, function = test.partition("::")[0], test.partition("[")[0]
+            cases[function] += 1
+            is_near = any(each in file or f"{each}(" in _text(file) for each in names)
+            ranks[test] = not file.startswith("tests/unit"), not is_near, cases[function] > 1, self._seconds[test]
         chosen, spent = [], 0.0
-        for test in units + first + others:
+        for test in sorted(ranks, key=ranks.__getitem__):
             if not chosen or spent + self._seconds[test] <= seconds:
                 chosen.append(test)
                 spent += self._seconds[test]
@@ -208,7 +319,7 @@ def _judge(path: Path, code: str, tests: list[str], patience: float) -> str:
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return "killed" if os.waitstatus_to_exitcode(status) else "survived"
+            return {0: "survived", NOT_PLANTED: "not planted"}.get(os.waitstatus_to_exitcode(status), "killed")
         time.sleep(0.03)
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -222,6 +333,28 @@ def _run(path: Path, code: str, tests: list[str]) -> None:
     log = os.open(KEPT / f"{os.getppid()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    differ = functions_that_differ(path, code) if "tirefit" in sys.modules else None
+    if differ is None:
+        _import_as(path, code)
+    elif not _plant(path, differ):
+        os._exit(NOT_PLANTED)
+    import pytest
+
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--tb=line", *tests])))
+
+
+def _plant(path: Path, differ: dict[tuple[str, int], CodeType]) -> bool:
+    """Give the functions their mutated code, wherever they have got to; → whether there was one."""
+    functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
+    planted = False
+    for each in functions:
+        code = each.__code__
+        if Path(code.co_filename) == path and (new := differ.get((code.co_qualname, code.co_firstlineno))):
+            each.__code__, planted = new, True
+    return planted
+
+
+def _import_as(path: Path, code: str) -> None:
     usual = importlib.machinery.SourceFileLoader.get_code
 
     def get_code(self: Any, name: str) -> Any:
@@ -230,9 +363,6 @@ def _run(path: Path, code: str, tests: list[str]) -> None:
         return usual(self, name)
 
     importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
-    import pytest
-
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--tb=line", *tests])))
 
 
 def results() -> list[dict[str, Any]]:

@@ -18,12 +18,14 @@ from tirefit.booking.at_the_gate import (
     let_wait,
 )
 from tirefit.booking.durations import calculate_booking_duration
-from tirefit.booking.steps import transition_booking
+from tirefit.booking.steps import cancel_booking, transition_booking
 from tirefit.database import db
 from tirefit.errors import BookingChanged, SlotTaken, WrongTransition
 from tirefit.models import Booking, Reservation, ServicePoint, WaitingVisit
-from tirefit.schedule.availability import ANYTHING, available_at_time
+from tirefit.schedule import changes
+from tirefit.schedule.availability import ANYTHING, Needs, available_at_time
 from tirefit.schedule.blocks import block_time, unblock
+from tirefit.schedule.changes import Abilities
 from tirefit.schedule.reservations import new_token
 
 
@@ -131,6 +133,29 @@ def test_a_car_leaves_the_lane_once(station):
     assert db.session.get(WaitingVisit, waits.id, populate_existing=True).booking_id == made.id
 
 
+def test_what_is_known_of_a_car_in_the_lane_goes_with_it(station, at):
+    known = wait(station, plate="АА 0001 АА", phone="+380671112233")
+    unknown = wait(station)
+    at(kyiv("09:20"))
+
+    first = walk_in(station, 1, "09:20", waiting_id=known.id)
+    second = walk_in(station, 3, "09:20", waiting_id=unknown.id, plate="АА 0002 АА", phone="+380674445566")
+
+    assert (first.plate, first.customer_phone, first.arrived_at) == ("АА 0001 АА", "+380671112233", kyiv("09:00"))
+    assert (second.plate, second.customer_phone, second.arrived_at) == ("АА 0002 АА", "+380674445566", kyiv("09:00"))
+
+
+def test_posts_that_cannot_take_the_car_or_are_switched_off_are_passed_over(station):
+    for post, change in (
+        (station.posts[0], {"active": False}),
+        (station.posts[1], {"abilities": Abilities((), (), 16)}),
+    ):
+        now = {name: getattr(post, name) for name in ("post_number", "slot_duration", "name", "description", "active")}
+        changes.update_post(post.id, **(now | change))
+
+    assert [each.post_number for each in first_places(station, 30, Needs(wheel_inches=17))] == [3]
+
+
 def test_the_same_car_does_not_wait_twice(station):
     nonce = new_token()
 
@@ -171,6 +196,17 @@ def test_whoever_comes_next_is_shown_as_delayed(station, at):
     everybody = [current(each) for each in (made, after, last)]
     assert delays(everybody, kyiv("09:30")) == {after.id: timedelta(minutes=10), last.id: timedelta(minutes=10)}
     assert delays(everybody, kyiv("10:00")) == {after.id: timedelta(minutes=20), last.id: timedelta(minutes=20)}
+
+
+def test_who_cancelled_delays_nobody_and_hides_no_delay(station, at):
+    gone = booking(station, "09:00", post_number=2)
+    cancel_booking(gone.id, actor="user")
+    at_work, next_one = booking(station, "09:00", post_number=2), booking(station, "09:40", BORIS, post_number=2)
+    transition_booking(at_work.id, "start")
+
+    late = delays([current(each) for each in (gone, at_work, next_one)], kyiv("09:50"))
+
+    assert late == {next_one.id: timedelta(minutes=10)}
 
 
 def test_only_work_that_is_here_takes_longer(station):

@@ -14,11 +14,20 @@ from sqlalchemy import delete, select, update
 
 from tests.factories import ANNA, kyiv
 from tirefit.booking.commands import create_booking
-from tirefit.booking.durations import calculate_booking_duration, wheel_surcharges
+from tirefit.booking.durations import calculate_booking_duration, minutes_anywhere, wheel_surcharges
 from tirefit.booking.steps import cancel_booking
 from tirefit.database import command, db
 from tirefit.errors import UnknownService
-from tirefit.models import Booking, CarType, Service, ServiceDuration, ServicePoint, ServicePrice, WheelSurcharge
+from tirefit.models import (
+    Booking,
+    CarType,
+    Service,
+    ServiceDuration,
+    ServicePoint,
+    ServicePointService,
+    ServicePrice,
+    WheelSurcharge,
+)
 from tirefit.schedule.reservations import new_token
 
 CATALOGUES, VISITS = {"sqlite": 100, "postgresql": 20}, 20  # the arithmetic is Python's; what differs is reading
@@ -162,3 +171,36 @@ def write(point_id: int, catalogue: Catalogue) -> tuple[list[int], list[int]]:
     point = db.session.get_one(ServicePoint, point_id)
     assert point.currency == "UAH"
     return services, cars
+
+
+def test_a_visit_has_one_service_to_twenty_with_a_station_and_without(station):
+    car, ids = offer_many(station.id, 21)
+
+    def ask(wanted):
+        return (
+            sum(line.minutes for line in minutes_anywhere(wanted, car)),
+            calculate_booking_duration(wanted, car, station).total_minutes,
+        )
+
+    assert ask(ids[:20]) == (200, 200)
+    assert ask([*ids[:20], ids[0]]) == (200, 200)  # named twice, it counts once
+    for wanted in ([], ids):
+        with pytest.raises(UnknownService):
+            minutes_anywhere(wanted, car)
+        with pytest.raises(UnknownService):
+            calculate_booking_duration(wanted, car, station)
+
+
+@command
+def offer_many(point_id: int, count: int) -> tuple[int, list[int]]:
+    """So many services of ten minutes at a station, for its first type of car."""
+    car = db.session.scalars(select(CarType).order_by(CarType.position)).first()
+    like = db.session.scalars(select(Service)).first()
+    made = [Service(names={"ru": f"Работа {n}"}, base_duration=10, category_id=like.category_id) for n in range(count)]
+    db.session.add_all(made)
+    db.session.flush()
+    for n, service in enumerate(made):
+        here = {"service_point_id": point_id, "service_id": service.id}
+        db.session.add(ServicePointService(**here, position=100 + n))
+        db.session.add(ServicePrice(**here, car_type_id=car.id, amount=100))
+    return car.id, [service.id for service in made]

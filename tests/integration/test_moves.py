@@ -1,5 +1,6 @@
 """Bookings that change: moved in every way, cancelled and restored, taken back, late; and requests sent twice."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,18 @@ from tests.factories import BORIS, booking, car_type, kyiv, service, sign_in
 from tirefit import doctor
 from tirefit.booking.commands import create_booking, reschedule_booking, visit_after
 from tirefit.booking.durations import calculate_booking_duration
+from tirefit.booking.history import place_before
 from tirefit.booking.links import find_by_token, renew_link, send_link, send_lost_links
 from tirefit.booking.placement import check_availability, find_optimal_slot
 from tirefit.booking.states import AS_BEFORE, BY_HAND, CUSTOMER, TRANSITIONS, USER
 from tirefit.booking.steps import (
+    UNDO_WITHIN,
+    can_undo,
     cancel_booking,
+    cancelled_at,
     confirm_coming,
+    may_move,
+    may_restore,
     report_late,
     restore_booking,
     tell_delay,
@@ -388,6 +395,38 @@ def test_a_cancelled_booking_whose_time_has_gone_stays_cancelled(station):
         restore_booking(made.id, actor=CUSTOMER)
 
 
+def test_a_cancelled_booking_is_offered_back_while_only_its_neighbours_are_there(station, at):
+    made = booking(station, "10:00", post_number=1)
+    cancel_booking(made.id, actor=CUSTOMER)
+    booking(station, "09:00", BORIS, post_number=1)
+    booking(station, now_of(made)[0].ends_at, BORIS, post_number=1)
+    booking(station, "10:00", BORIS, post_number=3)
+
+    assert may_restore(now_of(made)[0])
+    at(kyiv("10:00"))
+    assert not may_restore(now_of(made)[0])
+
+
+def test_a_cancelled_booking_is_not_offered_back_when_somebody_has_a_part_of_its_time(station):
+    made = booking(station, "10:00", services=["Сезонная переобувка", "Балансировка"], post_number=1)
+    assert now_of(made)[1].ends_at > kyiv("10:30")
+    cancel_booking(made.id, actor=CUSTOMER)
+    booking(station, "10:30", BORIS, post_number=1)
+
+    assert not may_restore(now_of(made)[0])
+
+
+def test_when_it_was_cancelled_is_known_of_cancelled_bookings_only(station, at):
+    made = booking(station, "10:00")
+    assert cancelled_at(now_of(made)[0]) is None
+
+    at("09:20")
+    cancel_booking(made.id, actor=CUSTOMER)
+    assert cancelled_at(now_of(made)[0]) == kyiv("09:20")
+    restore_booking(made.id, actor=CUSTOMER)
+    assert cancelled_at(now_of(made)[0]) is None
+
+
 def test_what_is_past_is_not_restored(station, at):
     made = booking(station, "10:00", post_number=1)
     cancel_booking(made.id, actor=USER)
@@ -434,6 +473,58 @@ def test_who_has_come_is_not_told_to_come_later(station):
     with pytest.raises(WrongTransition):
         tell_delay(made.id, 20)
     assert "booking_delayed" not in kinds(made)
+
+
+def test_what_the_station_has_just_moved_can_be_brought_back(station, at):
+    made, other = booking(station, "10:00", post_number=1), booking(station, "10:00", BORIS, post_number=3)
+    assert place_before(made) is None
+
+    reschedule_booking(made.id, actor=USER, starts_at=kyiv("12:00"), post_number=3)
+    assert place_before(now_of(made)[0]) == (1, kyiv("10:00"))
+    assert place_before(other) is None  # who was moved is the other one
+    report_late(other.id, 10)
+    assert place_before(now_of(made)[0]) == (1, kyiv("10:00"))
+
+    at(kyiv("09:00") + UNDO_WITHIN)
+    assert place_before(now_of(made)[0]) == (1, kyiv("10:00"))
+    at(kyiv("09:00") + UNDO_WITHIN + timedelta(seconds=1))
+    assert place_before(now_of(made)[0]) is None
+
+
+def test_the_last_tap_can_be_taken_back_for_ten_minutes(station, at, ivan):
+    made = booking(station, "09:00")
+    assert can_undo(made) is None  # nobody of the station has tapped anything
+    transition_booking(made.id, "arrive", user_id=ivan.id)
+
+    at(kyiv("09:10"))
+    assert can_undo(now_of(made)[0]) == kyiv("09:10")
+    at(kyiv("09:10") + timedelta(seconds=1))
+    assert can_undo(now_of(made)[0]) is None
+
+
+def test_a_booking_can_be_moved_until_it_is_over(station, at):
+    made = booking(station, "10:00")
+
+    at(made.ends_at - timedelta(seconds=1))
+    assert may_move(now_of(made)[0])
+    at(made.ends_at)
+    assert not may_move(now_of(made)[0])
+
+
+def test_what_the_customer_moved_is_not_brought_back(station):
+    made = booking(station, "10:00")
+
+    reschedule_booking(made.id, actor=CUSTOMER, starts_at=kyiv("12:00"))
+
+    assert place_before(now_of(made)[0]) is None
+
+
+def test_a_delay_is_told_once_and_only_to_who_left_an_address(station):
+    made = booking(station, "10:00")
+    silent = booking(station, "10:00", replace(BORIS, email=None))
+
+    assert [tell_delay(each.id, 20) for each in (made, made, silent)] == [True, False, False]
+    assert events(made) == ["created", "delay_told"]
 
 
 def test_a_move_to_where_the_booking_is_changes_and_tells_nothing(station):

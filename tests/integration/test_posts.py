@@ -14,7 +14,16 @@ from tirefit.booking.catalogue import station_services
 from tirefit.booking.durations import car_types
 from tirefit.database import db
 from tirefit.errors import PostHasBookings, PostHasHistory, RunOutdated
-from tirefit.models import AuditEntry, Booking, ScheduleRun, ScheduleSlot, ScheduleTemplate, ServicePoint, ServicePost
+from tirefit.models import (
+    AuditEntry,
+    Booking,
+    Reservation,
+    ScheduleRun,
+    ScheduleSlot,
+    ScheduleTemplate,
+    ServicePoint,
+    ServicePost,
+)
 from tirefit.schedule import changes
 from tirefit.schedule.availability import Needs, available_at_time
 from tirefit.schedule.blocks import block_time
@@ -226,6 +235,17 @@ def test_a_post_that_nobody_was_booked_on_goes_with_all_that_is_its_own(station,
     assert manager.get("/manage/zimnyaya-5/history").status_code == 200
     with pytest.raises(RunOutdated):
         changes.undo_run(run.id)
+
+
+def test_what_is_reserved_on_other_posts_stays_when_one_goes(station, post, at):
+    booking(station, "2026-11-03 10:00", ANNA, post_number=1)
+    block_time(station.id, post.id, kyiv("10:00"), kyiv("11:00"))
+    at("11:30")  # the block is over: it goes with its post
+
+    changes.delete_post(post.id)
+
+    db.session.rollback()
+    assert [each.service_post_id for each in db.session.scalars(select(Reservation))] == [station.posts[0].id]
 
 
 def test_a_post_with_history_stays_and_says_so(station, manager, post):

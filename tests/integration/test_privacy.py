@@ -20,9 +20,9 @@ from tirefit.database import db
 from tirefit.errors import StillNeeded
 from tirefit.finding import Wanted, find_bookings
 from tirefit.jobs import tasks
-from tirefit.models import Booking, BookingEvent, WaitingVisit
+from tirefit.models import Booking, BookingEvent, Notification, WaitingVisit
 from tirefit.notifications import reminders
-from tirefit.notifications.outbox import claim, is_stopped, mark_failed
+from tirefit.notifications.outbox import claim, is_stopped, mark_failed, mark_sent
 from tirefit.schedule.reservations import new_token
 
 CANARY = Customer(name="Канарейка", phone="+380939876543", email="kanareyka@example.com")
@@ -67,6 +67,21 @@ def test_a_forgotten_customer_is_nowhere_and_the_visit_still_counts(station, vis
     assert db.session.scalars(select(BookingEvent.event).order_by(BookingEvent.id)).all()[-1] == "forgotten"
     assert find_bookings(station, Wanted("Канарейка")).total == 0
     assert find_bookings(station, Wanted(visit.number)).total == 1
+
+
+def test_letters_that_wait_are_not_sent_to_who_is_forgotten_and_sent_ones_stay_sent(station, visit):
+    first = claim()
+    mark_sent(first.id, first.lease)
+    cancel_booking(visit.id, actor="customer")
+    of_visit = select(Notification.id, Notification.state).where(Notification.booking_id == visit.id)
+    before = dict(db.session.execute(of_visit).all())
+    assert {"pending", "sent"} <= set(before.values())
+
+    privacy.forget(visit.id, actor="customer")
+
+    db.session.rollback()
+    after = dict(db.session.execute(of_visit).all())
+    assert after == {id: "cancelled" if state == "pending" else state for id, state in before.items()}
 
 
 def test_who_wants_no_reminders_gets_none_while_another_visit_of_theirs_is_known(station, visit):
@@ -114,6 +129,18 @@ def test_who_waited_at_the_gate_is_forgotten_too(station, at):
 
     assert found_in(everywhere()) == []
     assert db.session.scalars(select(WaitingVisit.plate)).all() == [""]
+
+
+@pytest.mark.parametrize("known", [{"plate": PLATE}, {"phone": CANARY.phone}], ids=list)
+def test_whatever_is_known_of_who_waited_is_forgotten_but_not_too_early(station, at, known):
+    at_the_gate.let_wait(station.id, [1], 1, nonce=new_token(), **known)
+    at(kyiv("09:00") + timedelta(days=2))
+    privacy.forget_old(2)
+    assert found_in(everywhere())
+
+    at(kyiv("09:00") + timedelta(days=2, seconds=1))
+    privacy.forget_old(2)
+    assert found_in(everywhere()) == []
 
 
 def test_the_customer_takes_everything_along_and_nothing_of_anybody_else(client, station, visit, key):

@@ -3,15 +3,18 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from tests import factories
 from tests.factories import booking, car_type, kyiv
+from tirefit.database import db
 from tirefit.errors import PostCannotTakeIt, TooManyAttempts
+from tirefit.models import ScheduleTemplate
 from tirefit.schedule import changes
 from tirefit.schedule.availability import Needs, available_at_time, find_available_slots_for_duration
 from tirefit.schedule.blocks import block_time, unblock
 from tirefit.schedule.changes import Abilities
-from tirefit.schedule.reasons import by_posts, refusal, why_not
+from tirefit.schedule.reasons import by_posts, refusal, reopening, why_not
 from tirefit.schedule.reservations import new_token, reserve_slot_temporarily
 from tirefit.schedule.slots import regenerate_post_schedule
 
@@ -187,3 +190,63 @@ def test_a_detailed_answer_takes_three_statements(station, statements):
     with statements() as seen:
         by_posts(station, kyiv(f"{DAY} 10:00").date(), 30)
     assert len(seen) == 3
+
+
+# --- at the seams
+
+
+def test_what_only_touches_a_time_is_not_in_its_way(station):
+    """On post 1 (30 minutes): somebody until ten, somebody from half past ten on."""
+    booking(station, f"{DAY} 09:30", services=["Балансировка"], post_number=1)
+    in_the_way = booking(station, f"{DAY} 10:30", services=["Балансировка"], post_number=1)
+
+    answer = why_not(station, kyiv(f"{DAY} 10:00"), 60)[0]
+
+    assert (answer.reason, answer.by.id) == ("overlaps", in_the_way.reservation_id)
+
+
+def test_at_closing_time_the_station_is_closed_whoever_was_there_last(station):
+    booking(station, f"{DAY} 17:30", services=["Балансировка"], post_number=1)
+
+    assert reasons(station, "18:00") == ["closed", "closed", "closed"]
+
+
+def set_week(point, opens, closes, valid_from=None):
+    week = db.session.scalars(select(ScheduleTemplate.id)).one()
+    windows = [(day, opens, closes) for day in range(7)]
+    changes.save_template(point.id, windows, name="Неделя", template_id=week, valid_from=valid_from)
+
+
+def round_the_clock():
+    point = factories.station(posts=(30,), horizon_days=10)
+    set_week(point, 0, 24 * 60)
+    return point
+
+
+def test_the_horizon_ends_with_its_last_day(app):
+    point = round_the_clock()
+
+    assert why_not(point, kyiv("2026-11-12 23:30"), 30)[0].run
+    assert why_not(point, kyiv("2026-11-13 00:00"), 30)[0].reason == "beyond_horizon"
+
+
+def test_a_post_can_be_had_from_this_very_moment_on_and_its_day_begins_at_midnight(app):
+    point = round_the_clock()
+    now, tomorrow = kyiv("09:00"), kyiv(f"{DAY} 00:00")
+
+    (today,), (day,) = (by_posts(point, kyiv(f"{each} 12:00").date(), 30) for each in ("2026-11-02", DAY))
+
+    assert (today.next_available_at, day.next_available_at) == (now, tomorrow)
+    assert (day.slots[0].starts_at, day.slots[-1].ends_at, len(day.slots)) == (tomorrow, kyiv("2026-11-04 00:00"), 48)
+
+
+@pytest.mark.parametrize(("ahead", "bookable_in"), [(10, None), (11, 1), (366, 356), (367, None)])
+def test_a_season_is_announced_from_beyond_the_horizon_to_a_year_ahead(app, ahead, bookable_in):
+    point = factories.station(horizon_days=10)
+    today = kyiv("12:00").date()
+    set_week(point, 9 * 60, 18 * 60, valid_from=today + timedelta(days=ahead))
+
+    found = reopening(point)
+
+    expected = bookable_in and (today + timedelta(days=ahead), today + timedelta(days=bookable_in))
+    assert (found and (found.opens, found.bookable_from)) == expected

@@ -5,6 +5,7 @@ import re
 import pytest
 from sqlalchemy import select
 
+from tests import factories
 from tests.checksum import checksum
 from tests.factories import booking, car_type, kyiv, service, sign_in, user
 from tirefit.booking import catalogue, service_list
@@ -161,6 +162,29 @@ def test_a_new_service_and_a_new_car(manager, station):
 
     manager.post(f"{TABLE}/{made.id}/drop")
     assert made.id not in {row.service.id for row in load_matrix(station).rows}
+
+
+def test_what_a_network_did_not_know_comes_after_what_it_knew(station):
+    known = db.session.scalars(select(CarType)).all()
+    first, second = (catalogue.add_car_type(station.id, {"ru": name}) for name in ("Мотоцикл", "Трактор"))
+    last = max(car.position for car in known)
+
+    assert [first.position, second.position] == [last + 1, last + 2]
+    assert len({car.code for car in (*known, first, second)}) == len(known) + 2
+
+
+@pytest.mark.parametrize("currency", ["UAH", *catalogue.PERCENT_OF_HRYVNIA])
+def test_the_starter_set_has_prices_as_they_are_written(app, currency):
+    station = factories.station(currency=currency)
+    for row in load_matrix(station).rows:
+        catalogue.drop_service(station.id, row.service.id)
+
+    catalogue.add_starter_set(station.id)
+
+    prices = [price // 100 for each in offered_services(station) for _, price in each.on.values()]
+    assert prices and all(price % 10 == 0 for price in prices if price >= 100)
+    assert all(price % 5 == 0 for price in prices if 20 <= price < 100)
+    assert min(prices) > 0 and len(set(prices)) > 5
 
 
 def test_the_starter_set_is_for_a_station_that_has_nothing(manager, station, id):

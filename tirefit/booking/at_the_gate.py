@@ -38,7 +38,7 @@ class Place:
     post_number: int
     starts_at: datetime
     ends_at: datetime
-    is_outside: bool = False
+    is_outside: bool
 
     @property
     def is_now(self) -> bool:
