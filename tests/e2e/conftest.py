@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -65,10 +65,12 @@ QUIET = [  # a browser that asks nobody for anything by itself
     "--disable-component-update",
     "--disable-sync",
 ]
-SLOTS_BEGIN_EVERY, A_BOOKING_TAKES = 600, 15  # seconds
+SLOTS_BEGIN_EVERY, NOTICE = 10, 5  # minutes
+FROM_THE_LIST_TO_THE_HOLD = 45  # seconds, on a machine that has much else to do
 PATIENCE = 20_000  # milliseconds: with -n several browsers share two cores
 ROUND_THE_CLOCK = [(weekday, 0, 24 * 60) for weekday in range(7)]
 A_SLOW_MACHINE = "Transition was aborted because of timeout in DOM update"  # Chromium waits four seconds for one
+HAS_FAILED = pytest.StashKey[bool]()
 A_REFUSAL = re.compile(r"the server responded with a status of (403|404|409|410|422)\b")  # the tests look at those
 
 
@@ -132,11 +134,11 @@ def station(app: Flask) -> ServicePoint:
 
 
 def open_station(**settings: Any) -> ServicePoint:
-    """Not in the seconds before slots begin: the soonest time would be over while a test books it."""
-    left = SLOTS_BEGIN_EVERY - time.time() % SLOTS_BEGIN_EVERY
-    if left < A_BOOKING_TAKES:
+    """Not in the seconds before the soonest time stops being offered; whoever holds it then has minutes to book it."""
+    left = 60 * SLOTS_BEGIN_EVERY - (time.time() + 60 * NOTICE) % (60 * SLOTS_BEGIN_EVERY)
+    if left < FROM_THE_LIST_TO_THE_HOLD:
         time.sleep(left)
-    point = factories.station(**({"cancel_cutoff_minutes": 0} | settings))
+    point = factories.station(**({"cancel_cutoff_minutes": 0, "lead_minutes": NOTICE} | settings))
     week = db.session.scalars(select(ScheduleTemplate).where(ScheduleTemplate.service_point_id == point.id)).one()
     changes.save_template(point.id, ROUND_THE_CLOCK, name="Круглосуточно", template_id=week.id)
     return point
@@ -272,7 +274,7 @@ Arrive = Callable[..., Visitor]
 
 
 @pytest.fixture
-def arrive(browser: Browser, site: Site) -> Iterator[Arrive]:
+def arrive(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iterator[Arrive]:
     """`arrive(js=False, **DESK)` is a visitor with a browser of their own: a Russian phone, unless said otherwise.
 
     `expects` is what the browser may complain about; anything else, and any request to another host, fails the test.
@@ -292,9 +294,20 @@ def arrive(browser: Browser, site: Site) -> Iterator[Arrive]:
         return Visitor(context.new_page(), site, touches=wishes["has_touch"], scripts=js)
 
     yield open_browser
+    if request.node.stash.get(HAS_FAILED, False):
+        for page in (page for context in contexts for page in context.pages):
+            print(f"{clock.now():%H:%M:%S} {page.url}\n{page.inner_text('body')[:1500]}")
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """So that `arrive` can show what was on the pages."""
+    report = yield
+    item.stash[HAS_FAILED] = item.stash.get(HAS_FAILED, False) or report.failed
+    return report
 
 
 def _listen(context: BrowserContext, home: str, expected: re.Pattern[str], complaints: list[str]) -> None:

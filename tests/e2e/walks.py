@@ -6,6 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Response, expect
 
 from tests.e2e.conftest import Visitor
+from tirefit.demo import Login
 
 Show = Callable[[str], object]
 
@@ -80,6 +81,14 @@ def walk_as_customer(visitor: Visitor, show: Show) -> None:
     show("lost link, sent")
     visitor.go("/no-such-page")
     show("no such page")
+
+
+def sign_in(visitor: Visitor, logins: list[Login], email: str) -> None:
+    visitor.go("/login")
+    visitor.page.locator("#email").fill(email)
+    visitor.page.locator("#password").fill(next(login.password for login in logins if login.email == email))
+    visitor.page.locator("form.form button").click()
+    visitor.page.wait_for_selector("main.day-board")
 
 
 def sign_in_in_vain(visitor: Visitor, show: Show) -> None:
