@@ -1,8 +1,8 @@
 """`make trials`: one proof after the other, with what each took; goes on when one fails, and ends with 1 then.
 
 Each is its own pytest run in the long form (TIREFIT_TRIALS=1), one at a time: they measure, and share the cores badly.
-Names after `make trials TRIALS=…` choose some; `all` takes those too that take longest. Output of a
-proof that fails is shown whole, of the others the lines of figures (JSON); all of it is kept in instance/trials/.
+Names after `make trials TRIALS=…` choose some; `all` takes those too that take longest. Shown are the lines of figures
+(JSON) and, of a proof that fails, what pytest says at its end; all of it is kept in instance/trials/.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "instance" / "trials"
 LONGEST = 30 * 60  # seconds of one proof
+MOST_SHOWN = 200  # lines of a proof that did not even come to its end
 
 PROOFS = {
     "crowds": ["tests/races/test_double_booking.py", "tests/races/test_retries.py"],
@@ -25,6 +26,7 @@ PROOFS = {
     "copies": ["tests/races/test_copies.py"],
     "leaks": ["tests/races/test_soak.py"],
     "faults": [
+        "tests/integration/test_accounts.py",
         "tests/integration/test_faults.py",
         "tests/integration/test_mail_server.py",
         "tests/integration/test_runner.py",
@@ -78,8 +80,9 @@ def prove(name: str) -> tuple[float, str, bool]:
         except subprocess.TimeoutExpired:
             ended, _ = 1, file.write(f"\nended after {LONGEST // 60} minutes\n")
     said = log.read_text().splitlines()
+    verdict = next((n for n, line in enumerate(said) if line.startswith("====") and " FAILURES " in line), -MOST_SHOWN)
     figures = [line for line in said if line.startswith("{")]  # tests/load.py, among all that its processes log
-    print("\n".join(said if ended else figures), flush=True)
+    print("\n".join(figures + (said[verdict:] if ended else [])), flush=True)
     return time.monotonic() - begun, said[-1].strip("= ") if said else "", ended == 0
 
 

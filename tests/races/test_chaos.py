@@ -85,7 +85,7 @@ def play(
             waiting = house.waiting_jobs()
         else:
             drained, waiting = house.live(house.has_nothing_to_send, DRAINED_WITHIN), set()
-        found = chaos.look(crowd, house, waiting)
+        found = chaos.look_twice(crowd, house, waiting)
         told(
             "chaos, the control" if house.naive else "chaos" if victims else "letters without faults",
             database,
