@@ -70,7 +70,8 @@ def main(wanted: list[str]) -> int:
 def prove(name: str) -> tuple[float, str, bool]:
     """→ seconds, the last line that it said, and whether it held."""
     log, begun = LOGS / f"{name}.log", time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-sv", "-p", "no:cacheprovider", *EVERY[name]]
+    patience = f"faulthandler_timeout={LONGEST}"
+    command = [sys.executable, "-m", "pytest", "-sv", "-p", "no:cacheprovider", "-o", patience, *EVERY[name]]
     with log.open("w") as file:
         try:
             environment = os.environ | {"TIREFIT_TRIALS": "1"}

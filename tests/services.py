@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from functools import partial
@@ -256,6 +257,7 @@ class MailServer:
         self.refuse_next: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self._conversations: weakref.WeakSet[SMTP] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail server", daemon=True)
         self._thread.start()
         self.host, self.port = "127.0.0.1", free_port()
@@ -272,6 +274,7 @@ class MailServer:
 
     def close(self) -> None:
         self.stop()
+        self._run(self._hang_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -299,10 +302,22 @@ class MailServer:
         server.close()
         await asyncio.sleep(0)
 
+    async def _hang_up(self) -> None:
+        """A conversation that is left to the garbage collector complains in whichever test runs then."""
+        for conversation in list(self._conversations):
+            if conversation.transport:
+                conversation.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(asyncio.sleep(0), *others, return_exceptions=True)
+
     def _converse(self) -> SMTP:
         self.connections += 1
         offered = None if self._tls_at_once else self._tls
-        return SMTP(self, enable_SMTPUTF8=True, tls_context=offered, require_starttls=offered is not None)
+        conversation = SMTP(self, enable_SMTPUTF8=True, tls_context=offered, require_starttls=offered is not None)
+        self._conversations.add(conversation)
+        return conversation
 
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)

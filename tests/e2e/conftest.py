@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -32,6 +33,9 @@ from playwright.sync_api import (
     WebError,
     expect,
     sync_playwright,
+)
+from playwright.sync_api import (
+    Error as PlaywrightError,
 )
 from sqlalchemy import ScalarResult, Select, delete, select, update
 
@@ -296,7 +300,8 @@ def arrive(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iter
     yield open_browser
     if request.node.stash.get(HAS_FAILED, False):
         for page in (page for context in contexts for page in context.pages):
-            print(f"{clock.now():%H:%M:%S} {page.url}\n{page.inner_text('body')[:1500]}")
+            with suppress(PlaywrightError):
+                print(f"{clock.now():%H:%M:%S} {page.url}\n{page.inner_text('body', timeout=PATIENCE)[:1500]}")
     for context in contexts:
         context.close()
     assert complaints == []

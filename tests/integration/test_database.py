@@ -225,7 +225,7 @@ def test_a_writer_that_is_stopped_stops_nobody_for_longer_than_that(app, station
                 assert is_busy(post_hold(client, TEN))
             assert client.get(times_url()).status_code == 200
         finally:
-            stopped.send_signal(signal.SIGCONT)
+            stopped.kill()
     assert post_hold(client, TEN).status_code == 303
     until(lambda: not _in_vain)
 
