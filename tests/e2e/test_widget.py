@@ -78,6 +78,14 @@ def test_another_site_shows_nothing_and_no_other_page_is_framed_at_all(framed, s
     expect(page.frame_locator("iframe").get_by_text("Что сделать?")).to_have_count(0)
 
 
+# Until it is there, if only Chromium's refusal to show it: a click on a frame that is just going is never answered.
+SHOW = """at => new Promise(shown => {
+    const frame = document.querySelector("iframe");
+    frame.onload = () => shown();
+    frame.src = at;
+})"""
+
+
 def test_a_click_in_the_frame_cancels_nothing(framed, site, station):
     """Even in a browser that may cancel, and on the very spot where the page itself would."""
     token = new_token()
@@ -94,7 +102,7 @@ def test_a_click_in_the_frame_cancels_nothing(framed, site, station):
     shop.bring_to_front()
     for framed_page in (f"/b/{booked.number}/cancel", f"/b/{booked.number}", f"/b/{token}"):
         with shop.expect_response(lambda answer, path=framed_page: answer.url.endswith(path)):
-            shop.evaluate("at => { document.querySelector('iframe').src = at }", f"{site.url}{framed_page}")
+            shop.evaluate(SHOW, f"{site.url}{framed_page}")
         frame = shop.locator("iframe").bounding_box()
         shop.mouse.click(frame["x"] + x, frame["y"] + y)
         shop.keyboard.press("Tab")
